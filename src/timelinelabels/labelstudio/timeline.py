@@ -1,0 +1,105 @@
+"""Label Studio's frame grid ↔ the frames of a file, by raw presentation time (PTS).
+
+Label Studio's timeline is a grid of ticks: its frame N (1-based) is the time (N-1)/frameRate. What it
+shows there is the last picture whose PTS is not later than that time; before the first PTS the first
+picture, after the last PTS the last one. The file's own frame rate is never consulted. So a region
+and a feature meet only on the time axis, and everything about that meeting is in this module.
+
+Here a tick is the 0-based grid index N-1, and a frame is an index into the file's decoded pictures.
+"""
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+# Containers round a PTS to their time base (Matroska: whole milliseconds), so the picture of tick 2 at
+# 30 fps may carry 67 ms where the tick is 66.7 ms. Half a time-base unit undoes the rounding; the cap
+# keeps coarse time bases (AVI: one unit is a whole frame) exact.
+MAX_ROUNDING = Fraction(1, 2000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeline:
+    """One file's pictures on one frameRate grid."""
+
+    # Raw PTS of every decoded frame (T,), strictly increasing, in `time_base` units.
+    pts: npt.NDArray[np.int64]
+    # Seconds per PTS unit.
+    time_base: Fraction
+    # Ticks per second: the Video tag's frameRate.
+    frame_rate: Fraction
+    # Number of ticks on Label Studio's timeline; its last frame is this number.
+    length: int
+
+    @classmethod
+    def of(
+        cls,
+        pts: npt.NDArray[np.int64],
+        *,
+        time_base: Fraction,
+        duration: Fraction,
+        frame_rate: Fraction,
+    ) -> "Timeline":
+        """The timeline that Label Studio draws: round(container duration · frameRate) ticks."""
+        if len(pts) == 0:
+            raise ValueError("a timeline needs at least one frame")
+        length = max(1, math.floor(duration * frame_rate + Fraction(1, 2)))
+        return cls(pts=pts, time_base=time_base, frame_rate=frame_rate, length=length)
+
+    @property
+    def first_ticks(self) -> npt.NDArray[np.int64]:
+        """(T,): the first tick at which each frame can be shown; not cut to the timeline."""
+        rounding = min(self.time_base / 2, MAX_ROUNDING)
+        position = self.pts * float(self.time_base * self.frame_rate)
+        first: npt.NDArray[np.int64] = np.ceil(position - float(rounding * self.frame_rate)).astype(
+            np.int64
+        )
+        return first
+
+    @property
+    def shown_frames(self) -> npt.NDArray[np.int64]:
+        """(length,): the index of the frame that is shown at each tick."""
+        ticks = np.arange(self.length)
+        shown = np.searchsorted(self.first_ticks, ticks, side="right") - 1
+        return np.clip(shown, 0, len(self.pts) - 1)
+
+    @property
+    def reachable(self) -> npt.NDArray[np.bool_]:
+        """(T,): whether a frame lies on the timeline at all, so that a person could have judged it.
+
+        Frames after the container's stated duration are never shown and say nothing about labels.
+        """
+        reachable = self.first_ticks < self.length
+        reachable[0] = True  # shown from the first tick on, whatever its PTS
+        return reachable
+
+    def to_grid(self, values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+        """Values of frames (T, C) as values of ticks (length, C): those of the picture shown."""
+        if len(values) != len(self.pts):
+            raise ValueError(f"{len(values)} rows for {len(self.pts)} frames")
+        return values[self.shown_frames]
+
+    def to_frames(self, grid: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+        """Targets of ticks (length, C) as targets of frames (T, C), values 0 or 1.
+
+        A frame has a label where at least half of the ticks that show it have it. A frame that no
+        tick shows (the file is faster than the grid) takes the tick during which it lies.
+        """
+        if len(grid) != self.length:
+            raise ValueError(f"{len(grid)} rows for {self.length} ticks")
+        first = np.clip(self.first_ticks, 0, self.length)
+        first[0] = 0
+        after = np.append(first[1:], self.length)
+        sums = np.vstack([np.zeros((1, grid.shape[1])), np.cumsum(grid, axis=0, dtype=np.float64)])
+        counts = after - first
+        shown_sum = sums[after] - sums[first]
+        during = np.clip(first - 1, 0, self.length - 1)
+        targets = np.where(
+            counts[:, None] > 0,
+            shown_sum * 2 >= np.maximum(counts, 1)[:, None],
+            grid[during] >= 0.5,
+        )
+        return targets.astype(np.float32)

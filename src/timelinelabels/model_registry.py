@@ -1,0 +1,157 @@
+"""Model versions on disk: immutable folders, published by one atomic rename.
+
+Layout::
+
+    MODEL_ROOT/
+      timelinelabels-<project>-<backbone>-<control>/     one temporal network's history
+        v0007/
+          model.safetensors                              weights, label map
+          manifest.json                                  what it learned from, how well
+
+A version's folder is written beside its place under a name that no reader looks at, synced, and
+renamed: it is there whole or not at all, whenever the process dies. It never changes afterwards.
+Deleting a control's folder resets what was learned.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from timelinelabels.errors import ModelRegistryError
+from timelinelabels.neural_nets import BaseNN
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "timelinelabels-"
+WEIGHTS = "model.safetensors"
+MANIFEST = "manifest.json"
+FORMAT = 1
+_VERSION = re.compile(r"v(\d{4,})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelVersion:
+    """One published version of one control's temporal network."""
+
+    number: int
+    # The version's folder.
+    path: Path
+    # What is in manifest.json; see docs/reference/manifest.md.
+    manifest: dict[str, Any]
+
+    @property
+    def weights(self) -> Path:
+        """The safetensors file."""
+        return self.path / WEIGHTS
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the weights: equal digests predict equally on equal features."""
+        return str(self.manifest["digest"])
+
+    def load(self) -> BaseNN:
+        """The network; ModelRegistryError where its file is damaged."""
+        return BaseNN.load(self.weights)
+
+
+def classifier_folder(root: Path, project: str, backbone: str, control: str) -> Path:
+    """The folder of a control's versions: `timelinelabels-<project>-<backbone>-<control>`.
+
+    Names that a file system may not take are written in safe characters and told apart by a hash.
+    """
+    plain = "-".join((project, backbone, control))
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", plain)[:120]
+    # The parts may hold dashes themselves: the hash keeps ("a-b", "c") and ("a", "b-c") apart.
+    tag = hashlib.sha256(json.dumps([project, backbone, control]).encode()).hexdigest()[:8]
+    return root / f"{PREFIX}{safe}-{tag}"
+
+
+class ModelRegistry:
+    """Reads and writes the versions under one MODEL_ROOT.
+
+    Args:
+        root: MODEL_ROOT.
+        keep: versions kept in each folder; older ones are pruned when a new one is published.
+    """
+
+    def __init__(self, root: Path, *, keep: int = 10) -> None:
+        self.root = root
+        self.keep = keep
+
+    def publish(
+        self, folder: Path, number: int, network: BaseNN, manifest: dict[str, Any]
+    ) -> ModelVersion:
+        """Write a version and make it visible by one rename.
+
+        Raises:
+            ModelRegistryError: the folder cannot be written, or the number is taken.
+        """
+        target = folder / f"v{number:04d}"
+        draft = folder / f".draft-{uuid4().hex}"
+        try:
+            draft.mkdir(parents=True)
+            network.save(draft / WEIGHTS)
+            digest = hashlib.sha256((draft / WEIGHTS).read_bytes()).hexdigest()
+            whole = {"format": FORMAT, "number": number, **manifest, "digest": digest}
+            (draft / MANIFEST).write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
+            for path in (draft / WEIGHTS, draft / MANIFEST, draft):
+                _sync(path)
+            draft.rename(target)
+            _sync(folder)
+        except OSError as error:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise ModelRegistryError(
+                f"The model version {target} cannot be written: {error.strerror or error}. "
+                "MODEL_ROOT must be a writable folder with free space."
+            ) from error
+        self._prune(folder, newest=number)
+        return ModelVersion(number=number, path=target, manifest=whole)
+
+    def versions(self, folder: Path) -> list[ModelVersion]:
+        """All readable versions of a control, oldest first."""
+        found = []
+        for path in folder.glob("v*"):
+            if (match := _VERSION.fullmatch(path.name)) is None:
+                continue
+            try:
+                manifest = json.loads((path / MANIFEST).read_text())
+                found.append(ModelVersion(number=int(match[1]), path=path, manifest=manifest))
+            except (OSError, ValueError) as error:
+                logger.warning("Model version %s is passed over: %s", path, error)
+        return sorted(found, key=lambda version: version.number)
+
+    def find(self, folder: Path, number: int | None = None) -> ModelVersion | None:
+        """The version with that number, or the newest one; None where there is none."""
+        for version in reversed(self.versions(folder)):
+            if number in (None, version.number):
+                return version
+        return None
+
+    def _prune(self, folder: Path, *, newest: int) -> None:
+        """Delete all but the newest `keep` versions, and drafts that a killed process left."""
+        old = [version for version in self.versions(folder) if version.number < newest]
+        surplus = old[: max(0, len(old) - (self.keep - 1))]
+        for path in (*(version.path for version in surplus), *folder.glob(".draft-*")):
+            # A version becomes invisible by a rename before its files go, so none is ever half there.
+            grave = folder / f".pruned-{uuid4().hex}"
+            with contextlib.suppress(OSError):
+                path.rename(grave)
+        for path in folder.glob(".pruned-*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """Make a file's content, or a folder's entries, survive a loss of power."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

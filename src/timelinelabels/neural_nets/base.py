@@ -1,0 +1,99 @@
+"""What every temporal network has: a contract, a label map and a file.
+
+A network's file is one safetensors file; its header says which class it is, how it was built and
+which labels its columns are. Nothing is pickled.
+"""
+
+import json
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from timelinelabels.errors import ModelRegistryError
+
+Array = npt.NDArray[np.floating]
+
+
+class BaseNN(nn.Module):
+    """Base of the temporal networks: label map, saving and loading.
+
+    Args:
+        sequence_size: frames in a training window.
+        arguments: the other arguments that the network's own constructor was called with.
+    """
+
+    def __init__(self, *, sequence_size: int, **arguments: Any) -> None:
+        super().__init__()
+        self.sequence_size = sequence_size
+        arguments["sequence_size"] = sequence_size
+        self._arguments = arguments  # what `load` calls the constructor with
+        self._label_map: dict[str, int] = {}
+
+    @abstractmethod
+    def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Logits (B, T, C) of features (B, T, D); frames outside mask (B, T) have no influence."""
+
+    @abstractmethod
+    def predict(self, sequence: Array) -> npt.NDArray[np.float32]:
+        """Probabilities (T, C) of a whole video's features (T, D)."""
+
+    @abstractmethod
+    def set_feature_statistics(self, mean: Tensor, scale: Tensor) -> None:
+        """Standardise features by mean (D,) and scale (D,), both of the training frames."""
+
+    def set_label_map(self, label_map: Mapping[str, int]) -> None:
+        """Store which column each label has."""
+        self._label_map = dict(label_map)
+
+    def get_label_map(self) -> dict[str, int]:
+        """Label name → column."""
+        return dict(self._label_map)
+
+    def save(self, path: Path | str) -> None:
+        """Write weights, constructor arguments and label map to one safetensors file."""
+        metadata = {
+            "network": type(self).__name__,
+            "arguments": json.dumps(self._arguments),
+            "label_map": json.dumps(self._label_map),
+        }
+        tensors = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
+        save_file(tensors, str(path), metadata=metadata)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """The network that `save` wrote, in evaluation mode.
+
+        Raises:
+            ModelRegistryError: the file is missing, damaged, or of an unknown network.
+        """
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            networks = {network.__name__: network for network in BaseNN.__subclasses__()}
+            network = networks[metadata["network"]](**json.loads(metadata["arguments"]))
+            network.load_state_dict(tensors)
+            network.set_label_map(json.loads(metadata["label_map"]))
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ModelRegistryError(
+                f"{path} is not a temporal network of timelinelabels ({error}). Delete the folder "
+                "of that version; the next training makes a new one."
+            ) from error
+        if not isinstance(network, cls):
+            raise ModelRegistryError(f"{path} holds a {type(network).__name__}, not {cls.__name__}")
+        return network.eval()
+
+    @classmethod
+    def load_cached_model(cls, model_path: Path | str) -> Self | None:
+        """The network in the file `model_path`, or None where there is no such file.
+
+        It is read anew each time (milliseconds): a copy kept in memory could go stale.
+        """
+        return cls.load(model_path) if Path(model_path).is_file() else None

@@ -1,0 +1,210 @@
+"""The contract of every temporal network, and the training loop."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from timelinelabels.errors import ModelRegistryError
+from timelinelabels.neural_nets import BaseNN, MultiLabelLSTM
+from timelinelabels.neural_nets.fitting import positive_weights
+from timelinelabels.neural_nets.windows import window_starts
+
+WIDTH, LABELS = 12, 3
+NETWORKS = [
+    lambda **options: MultiLabelLSTM(WIDTH, LABELS, hidden_size=8, **options),
+    lambda **options: MultiLabelLSTM(WIDTH, LABELS, hidden_size=4, num_layers=2, **options),
+]
+
+
+@pytest.fixture(params=NETWORKS, ids=["lstm", "two-layer lstm"])
+def network(request):
+    torch.manual_seed(0)
+    return request.param().eval()
+
+
+def easy_video(seed, frames=80, width=WIDTH):
+    """Features that show each label plainly in a dimension of its own."""
+    random = np.random.default_rng(seed)
+    targets = np.zeros((frames, LABELS), dtype=np.float32)
+    for label in range(LABELS):
+        start = int(random.integers(0, frames // 2))
+        targets[start : start + frames // 3, label] = 1
+    features = random.normal(0, 0.3, (frames, width))
+    features[:, :LABELS] += 2 * targets
+    return features.astype(np.float16), targets
+
+
+@pytest.mark.parametrize("frames", [1, 2, 15, 16, 17, 31, 100])
+def test_probabilities_have_one_row_for_each_frame_and_lie_in_0_to_1(network, frames):
+    probabilities = network.predict(easy_video(1, max(frames, 3))[0][:frames])
+    assert probabilities.shape == (frames, LABELS)
+    assert probabilities.dtype == np.float32
+    assert ((probabilities >= 0) & (probabilities <= 1)).all()
+
+
+def test_no_frames_give_no_probabilities(network):
+    assert network.predict(np.zeros((0, WIDTH), dtype=np.float16)).shape == (0, LABELS)
+
+
+def test_padding_has_no_influence(network):
+    window = torch.randn(2, 10, WIDTH)
+    mask = torch.arange(10)[None, :] < torch.tensor([[10], [6]])
+    spoiled = window.clone()
+    spoiled[1, 6:] = 1e3
+    with torch.no_grad():
+        first, second = network(window, mask), network(spoiled, mask)
+        alone = network(window[1:, :6])
+    torch.testing.assert_close(first[mask], second[mask])
+    torch.testing.assert_close(first[1, :6], alone[0], atol=1e-5, rtol=1e-5)
+
+
+def test_a_saved_network_predicts_the_same_after_loading(network, tmp_path):
+    network.set_label_map({"b": 1, "a": 0, "c": 2})
+    network.set_feature_statistics(torch.randn(WIDTH), torch.rand(WIDTH) + 0.5)
+    features, _ = easy_video(2)
+    network.save(tmp_path / "model.safetensors")
+    loaded = BaseNN.load(tmp_path / "model.safetensors")
+    assert type(loaded) is type(network)
+    assert loaded.get_label_map() == {"b": 1, "a": 0, "c": 2}
+    np.testing.assert_array_equal(loaded.predict(features), network.predict(features))
+
+
+def test_load_cached_model_gives_none_where_there_is_none(tmp_path):
+    assert BaseNN.load_cached_model(tmp_path / "model.safetensors") is None
+
+
+def test_a_file_that_is_no_network_is_named_in_the_error(network, tmp_path):
+    path = tmp_path / "model.safetensors"
+    network.save(path)
+    whole = path.read_bytes()
+    header = json.dumps({"__metadata__": {"network": "os.system"}}).encode()
+    for content in (
+        b"",
+        b"not a network",
+        whole[:-10],
+        struct.pack("<Q", len(header)) + header,
+        whole.replace(b"MultiLabelLSTM", b"MultiLabelLSTX"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ModelRegistryError, match=r"model\.safetensors"):
+            BaseNN.load_cached_model(path)
+
+
+def test_training_learns_what_is_plain_to_see_and_holds_on_unseen_videos():
+    videos = [easy_video(seed) for seed in range(6)]
+    torch.manual_seed(0)
+    network = MultiLabelLSTM(WIDTH, LABELS)
+    fit = network.partial_fit(
+        *zip(*videos[:4], strict=True),
+        validation=tuple(zip(*videos[4:], strict=True)),
+        f1_threshold=0.9,
+    )
+    assert fit.stopped_by == "f1"
+    assert fit.scores.f1 >= 0.9
+    features, targets = easy_video(99)
+    assert ((network.predict(features) >= 0.5) == targets).mean() > 0.95
+
+
+def test_equal_data_give_equal_weights_whatever_happened_before():
+    def trained():
+        torch.manual_seed(3)
+        network = MultiLabelLSTM(WIDTH, LABELS)
+        network.partial_fit(*easy_video(1), epochs=3)
+        return network.state_dict()
+
+    first = trained()
+    torch.rand(7)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    second = trained()
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(threads)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_partial_fit_starts_from_the_present_weights():
+    torch.manual_seed(0)
+    network = MultiLabelLSTM(WIDTH, LABELS)
+    features, targets = easy_video(1)
+    first = network.partial_fit(features, targets, epochs=2, patience=None)
+    again = network.partial_fit(features, targets, epochs=2, patience=None)
+    assert again.scores.f1 > first.scores.f1
+
+
+def test_training_stops_at_the_thresholds_at_patience_or_after_all_epochs():
+    features, targets = easy_video(1)
+    noise = np.random.default_rng(0).random(targets.shape).astype(np.float32).round()
+
+    def fit(labels, **options):
+        torch.manual_seed(0)
+        return MultiLabelLSTM(WIDTH, LABELS).partial_fit(features, labels, **options)
+
+    assert fit(targets, f1_threshold=0.5).stopped_by == "f1"
+    assert fit(targets, f1_threshold=1.0, accuracy_threshold=0.6).stopped_by == "accuracy"
+    assert fit(noise, learning_rate=0.0, patience=2).stopped_by == "patience"
+    assert fit(noise, epochs=3).stopped_by == "epochs"
+
+
+def test_unmonitored_training_runs_exactly_the_given_epochs_and_scores_nothing():
+    torch.manual_seed(0)
+    seen = []
+    fit = MultiLabelLSTM(WIDTH, LABELS).partial_fit(
+        *easy_video(1),
+        epochs=4,
+        monitor=False,
+        on_epoch=lambda epoch, scores: seen.append((epoch, scores)),
+    )
+    assert (fit.epochs, fit.scores) == (4, None)
+    assert seen == [(epoch, None) for epoch in (1, 2, 3, 4)]
+
+
+def test_a_video_shorter_than_a_window_can_be_learned():
+    features, targets = easy_video(1)
+    network = MultiLabelLSTM(WIDTH, LABELS, sequence_size=64)
+    fit = network.partial_fit([features[:5], features], [targets[:5], targets], epochs=2)
+    assert fit.epochs >= 1
+
+
+def test_features_and_targets_of_different_length_are_refused():
+    features, targets = easy_video(1)
+    with pytest.raises(ValueError, match="equally long"):
+        MultiLabelLSTM(WIDTH, LABELS).partial_fit(features, targets[:-1])
+
+
+def test_rare_labels_weigh_more_but_within_bounds():
+    targets = np.zeros((10_000, 3), dtype=np.float32)
+    targets[:5000, 0] = 1
+    targets[:100, 1] = 1
+    weights = positive_weights([targets])
+    assert weights.tolist() == pytest.approx([1.0, 99**0.5, 10.0])
+
+
+def test_preprocess_sequence_pads_only_the_end_and_masks_it():
+    network = MultiLabelLSTM(WIDTH, LABELS, sequence_size=4)
+    features = np.arange(9 * WIDTH, dtype=np.float32).reshape(9, WIDTH) + 1
+    targets = np.ones((9, LABELS), dtype=np.float32)
+    windows, labels, mask = network.preprocess_sequence(features, targets, overlap=2)
+    assert windows.shape == (4, 4, WIDTH)
+    assert mask.tolist() == [[True] * 4, [True] * 4, [True] * 4, [True, True, True, False]]
+    np.testing.assert_array_equal(windows[1].numpy(), features[2:6])
+    assert not windows[~mask].any()
+    assert not labels[~mask].any()
+    assert network.preprocess_sequence(features)[1] is None
+
+
+@given(st.integers(1, 300), st.integers(1, 64), st.integers(-1, 80))
+def test_windows_cover_every_frame_in_order_and_none_is_superfluous(length, size, overlap):
+    starts = window_starts(length, size, overlap)
+    covered = {frame for start in starts for frame in range(start, min(start + size, length))}
+    assert covered == set(range(length))
+    assert starts == sorted(set(starts))
+    assert len(starts) == 1 or starts[-2] + size < length
+    if length >= size:
+        whole = window_starts(length, size, overlap, whole=True)
+        assert all(0 <= start <= length - size for start in whole)
+        assert {f for s in whole for f in range(s, s + size)} == set(range(length))
