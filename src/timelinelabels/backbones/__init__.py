@@ -1,0 +1,19 @@
+"""Backbones: frozen networks that describe video frames by features."""
+
+from timelinelabels.backbones.base import Backbone, Preprocessing
+from timelinelabels.backbones.weights import (
+    DEFAULT_WEIGHTS,
+    ensure_weights,
+    resolve_weights,
+)
+from timelinelabels.backbones.yolo import YoloBackbone, backbone_fingerprint
+
+__all__ = [
+    "DEFAULT_WEIGHTS",
+    "Backbone",
+    "Preprocessing",
+    "YoloBackbone",
+    "backbone_fingerprint",
+    "ensure_weights",
+    "resolve_weights",
+]

@@ -1,0 +1,201 @@
+"""Ultralytics' YOLO classification networks as backbones."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from timelinelabels.backbones.architectures import build_network
+from timelinelabels.backbones.base import Preprocessing
+from timelinelabels.backbones.checkpoint import open_checkpoint
+from timelinelabels.backbones.classifier_record import read_classifier
+from timelinelabels.content_hash import content_hash
+from timelinelabels.errors import CheckpointError, WeightsNotFoundError
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+FEATURE_VERSION = 1
+"""Counted up when this module computes other features from equal weights and frames."""
+
+_SUB_BATCH = 8  # frames through the network at once; more is not faster on a CPU
+_CHUNK = 4096  # rows of features turned into probabilities at once
+
+
+def backbone_fingerprint(path: Path, *, memo: Path | None = None) -> str:
+    """The fingerprint that `YoloBackbone.open(path)` has, without reading the checkpoint.
+
+    Args:
+        path: the weights.
+        memo: folder where hashes of unchanged files are remembered (`content_hash`).
+
+    Raises:
+        WeightsNotFoundError: there is no such file.
+        CheckpointError: it cannot be read.
+    """
+    if not path.is_file():
+        raise WeightsNotFoundError(f"{path}: there is no such weights file")
+    try:
+        digest = content_hash(path, memo=memo)
+    except OSError as error:
+        raise CheckpointError(f"{path}: the weights cannot be read: {error}") from error
+    return hashlib.sha256(f"yolo features {FEATURE_VERSION}, weights {digest}".encode()).hexdigest()
+
+
+class YoloBackbone:
+    """A YOLO classification network without its last linear layer (and, apart from it, that layer).
+
+    Opening reads what the file says of itself and the last layer, some 30 ms. The network is built
+    when `embed` is first called. An object may be shared between threads.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: Path,
+        fingerprint: str,
+        preprocessing: Preprocessing,
+        class_names: tuple[str, ...],
+        weight: NDArray[np.float32],
+        bias: NDArray[np.float32],
+    ) -> None:
+        self.name = path.stem
+        self.fingerprint = fingerprint
+        self.preprocessing = preprocessing
+        self.class_names = class_names
+        self.feature_dim = int(weight.shape[1])
+        self._path = path
+        self._weight, self._bias = weight, bias
+        self._network: torch.nn.Sequential | None = None
+        self._building = threading.Lock()
+
+    @classmethod
+    def open(cls, path: Path, *, memo: Path | None = None) -> Self:
+        """Read a checkpoint; neither Ultralytics nor torch is imported.
+
+        Args:
+            path: a classification checkpoint (.pt) of Ultralytics.
+            memo: folder where hashes of unchanged files are remembered (`content_hash`).
+
+        Raises:
+            WeightsNotFoundError: there is no such file.
+            UnsafeCheckpointError: its pickle asks for something that a checkpoint never needs.
+            NotAClassificationCheckpointError: it is something else; the message says what.
+            CheckpointError: it is damaged, or was replaced while it was read.
+        """
+        before = _identity(path)
+        fingerprint = backbone_fingerprint(path, memo=memo)
+        with open_checkpoint(path) as archive:
+            record = read_classifier(archive)
+            weight, bias = (
+                record.tensors[f"{record.head}.linear.{name}"].read(archive)
+                for name in ("weight", "bias")
+            )
+        if _identity(path) != before:
+            raise CheckpointError(
+                f"{path}: the weights were replaced while they were read; try again"
+            )
+        return cls(
+            path=path,
+            fingerprint=fingerprint,
+            preprocessing=record.preprocessing,
+            class_names=record.class_names,
+            weight=weight,
+            bias=bias,
+        )
+
+    def embed(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The input of the last linear layer for each frame.
+
+        Args:
+            frames: (N, H, W, 3) RGB, scaled and cropped as `preprocessing` says.
+
+        Returns:
+            (N, D) float32.
+
+        Raises:
+            ValueError: the frames have another size or type.
+            CheckpointError: the network cannot be built, or the weights file has changed.
+        """
+        height, width = self.preprocessing.crop
+        if frames.dtype != np.uint8 or frames.shape[1:] != (height, width, 3):
+            raise ValueError(
+                f"frames must be uint8 (N, {height}, {width}, 3), not {frames.dtype} {frames.shape}"
+            )
+        features = np.empty((len(frames), self.feature_dim), dtype=np.float32)
+        network = self._built()
+        for start in range(0, len(frames), _SUB_BATCH):
+            part = slice(start, start + _SUB_BATCH)
+            features[part] = self._forward(network, frames[part])
+        return features
+
+    def class_probabilities(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Softmax of the last linear layer.
+
+        Args:
+            features: (T, D), float16 or wider; may be memory-mapped, it is read in parts.
+
+        Returns:
+            (T, n_classes) float32, each row sums to 1.
+
+        Raises:
+            ValueError: the features are not (T, D) for this network's D.
+        """
+        if features.ndim != 2 or features.shape[1] != self.feature_dim:
+            raise ValueError(f"features must be (T, {self.feature_dim}), not {features.shape}")
+        probabilities = np.empty((len(features), len(self._bias)), dtype=np.float32)
+        for start in range(0, len(features), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            logits = features[part].astype(np.float32) @ self._weight.T + self._bias
+            logits -= logits.max(axis=1, keepdims=True)
+            np.exp(logits, out=logits)
+            probabilities[part] = logits / logits.sum(axis=1, keepdims=True)
+        return probabilities
+
+    def _forward(
+        self, network: torch.nn.Sequential, frames: NDArray[np.uint8]
+    ) -> NDArray[np.float32]:
+        """Features of a few frames: every layer but the head, then the head up to its linear layer."""
+        import torch
+
+        mean, std = (
+            torch.tensor(values).view(1, 3, 1, 1)
+            for values in (self.preprocessing.mean, self.preprocessing.std)
+        )
+        with torch.inference_mode():
+            pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
+            activations = (pixels.float() / 255 - mean) / std
+            head: Any
+            *layers, head = network
+            for layer in layers:
+                activations = layer(activations)
+            pooled = head.pool(head.conv(activations)).flatten(1)
+        features: NDArray[np.float32] = pooled.numpy()
+        return features
+
+    def _built(self) -> torch.nn.Sequential:
+        with self._building:
+            if self._network is None:
+                if backbone_fingerprint(self._path) != self.fingerprint:
+                    raise CheckpointError(
+                        f"{self._path}: the weights were replaced after they were opened; open them again"
+                    )
+                with open_checkpoint(self._path) as archive:
+                    record = read_classifier(archive)
+                    tensors = {name: value.read(archive) for name, value in record.tensors.items()}
+                    self._network = build_network(record, tensors)
+            return self._network
+
+
+def _identity(path: Path) -> tuple[int, ...] | None:
+    """What changes when a file is replaced or written to; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

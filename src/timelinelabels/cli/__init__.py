@@ -1,0 +1,58 @@
+"""The command line: thin shells that parse, call and render.
+
+Exit codes: 0 done, 1 the work failed (or a part of it), 2 wrong usage.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from timelinelabels.cli import demo, extract, predict, serve, train
+from timelinelabels.errors import SettingsError, TimelineLabelsError
+
+app = typer.Typer(
+    name="timelinelabels",
+    help="Label Studio ML backend that learns to label the timelines of videos while people "
+    "annotate.\n\nSettings come from the environment; docs/configuration.md lists them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command("serve")(serve.serve)
+app.command("worker")(serve.worker)
+app.command("train")(train.train)
+app.command("predict")(predict.predict)
+app.command("extract")(extract.extract)
+app.command("demo")(demo.demo)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from timelinelabels import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    del version
+
+
+def main() -> None:
+    """Run the command line; an expected error is one line on standard error."""
+    try:
+        app()
+    except SettingsError as error:
+        typer.secho(f"Error: {error}", err=True, fg=typer.colors.RED)
+        sys.exit(2)
+    except TimelineLabelsError as error:
+        typer.secho(f"Error: {error}", err=True, fg=typer.colors.RED)
+        sys.exit(1)

@@ -1,0 +1,64 @@
+"""What the commands that work without a server share: store, resources, a project's model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from timelinelabels.cli.options import LOCAL_PROJECT, read_config
+
+if TYPE_CHECKING:
+    from timelinelabels.control_models import ProjectModel, Resources
+    from timelinelabels.features import Features
+    from timelinelabels.settings import Settings
+    from timelinelabels.store import Store
+
+
+def offline_settings(folders: Sequence[Path]) -> "Settings":
+    """Settings for work on this machine's own files.
+
+    Paths relative to `folders` come first; absolute paths are admitted, since who runs the command may
+    read them anyway.
+    """
+    from timelinelabels.runtime import configure_logging
+    from timelinelabels.settings import load_settings
+
+    settings = load_settings()
+    roots = (*folders, *settings.media_roots, Path("/"))
+    settings = settings.model_copy(update={"media_roots": roots})
+    configure_logging(settings, quiet=True)
+    return settings
+
+
+def open_project(
+    settings: "Settings", config: Path, project: str | None
+) -> "tuple[Store, Resources, ProjectModel]":
+    """The store, the resources and the model of the project, as published now.
+
+    Raises:
+        ConfigError: the labeling config is wrong.
+    """
+    from timelinelabels.control_models import ProjectModel
+    from timelinelabels.labelstudio.payloads import ProjectRef
+    from timelinelabels.runtime import build_resources, open_store
+
+    resources = build_resources(settings, download_weights=True)
+    store = open_store(settings)
+    key = store.resolve_project(ProjectRef.parse(project or LOCAL_PROJECT))
+    model = ProjectModel.create(
+        read_config(config), resources=resources, project=key, heads=store.heads(key)
+    )
+    return store, resources, model
+
+
+def features_of_source(
+    resources: "Resources", source: str, model_path: str | None, progress: object = None
+) -> "Features":
+    """Features of a video source, extracted where they are not cached.
+
+    Raises:
+        MediaError: the file cannot be had.
+        VideoError: it is not a readable video.
+    """
+    path = resources.media.fetch(source)
+    backbone = resources.backbones.open(model_path)
+    return resources.features.extract(path, backbone, progress=progress)  # type: ignore[arg-type]

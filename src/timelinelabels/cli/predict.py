@@ -1,0 +1,95 @@
+"""`timelinelabels predict`: timelines for videos or tasks, without a server."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from timelinelabels.cli.options import ConfigOption, ProjectOption, read_json
+
+
+def predict(
+    config: ConfigOption,
+    videos: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="VIDEO…", help="Video files (instead of --tasks)."),
+    ] = None,
+    tasks: Annotated[
+        Path | None,
+        typer.Option(
+            "--tasks",
+            "-t",
+            help="Tasks as JSON (Label Studio's format); video paths are absolute or relative to it.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    project: ProjectOption = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Where to write the tasks; default: standard output."),
+    ] = None,
+) -> None:
+    """Predict timelines and write tasks with predictions, ready to import into Label Studio.
+
+    A video that cannot be read gets no prediction; the others go on and the command ends with 1.
+
+    Example: timelinelabels predict --config config.xml --tasks tasks.json --output predicted.json
+    """
+    if (tasks is None) == (not videos):
+        raise typer.BadParameter("give either --tasks FILE or one or more VIDEO files")
+    from timelinelabels.cli.console import frame_bar, make_console, print_error, progress_bars
+    from timelinelabels.cli.offline import features_of_source, offline_settings, open_project
+    from timelinelabels.errors import ConfigError, MediaError, TrainingError, VideoError
+    from timelinelabels.labelstudio.payloads import parse_export
+    from timelinelabels.runtime import model_version
+
+    console = make_console()
+    settings = offline_settings([(tasks.resolve().parent if tasks else Path.cwd())])
+    store, resources, model = open_project(settings, config, project)
+    if not model.predicts:
+        raise TrainingError(
+            f"Project {model.project} has no trained model in MODEL_ROOT="
+            f"{settings.model_root.resolve()}. Train it first: timelinelabels train --config {config} "
+            "--tasks export.json"
+        )
+    version = model_version(store, model)
+    if tasks is not None:
+        given = [(task.task_id, task.data) for task in parse_export(read_json(tasks))]
+    else:
+        field = model.models[0].config.video_field
+        given = [("", {field: str(video)}) for video in videos or []]
+    results: list[dict[str, Any]] = []
+    failed = 0
+    with progress_bars(console) as progress:
+        bar = progress.add_task("Predicting", total=len(given), note=version)
+        for task_id, data in given:
+            result: dict[str, Any] = {"data": data, "predictions": []}
+            if task_id.isdigit():
+                result = {"id": int(task_id), **result}
+            try:
+                features = {}
+                for source, model_path in sorted(model.sources(data), key=str):
+                    with frame_bar(progress, Path(source).name) as report:
+                        features[source, model_path] = features_of_source(
+                            resources, source, model_path, report
+                        )
+                prediction = model.predict(data, features)
+                if prediction is not None:
+                    result["predictions"] = [{"model_version": version, **prediction}]
+            except (MediaError, VideoError, ConfigError) as error:
+                failed += 1
+                print_error(console, error)
+            results.append(result)
+            progress.advance(bar)
+    text = json.dumps(results, indent=2, ensure_ascii=False) + "\n"
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        draft = output.with_name(f".{output.name}.partial")
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(output)
+        typer.echo(f"{len(results) - failed} of {len(results)} tasks predicted: {output}", err=True)
+    if failed:
+        raise typer.Exit(1)

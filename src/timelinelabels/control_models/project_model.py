@@ -1,0 +1,200 @@
+"""All TimelineLabels controls of one project, under one labeling config and one model version."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from timelinelabels.control_models.class_matching import match_classes
+from timelinelabels.control_models.resources import Resources
+from timelinelabels.control_models.timeline_labels import TimelineLabelsModel
+from timelinelabels.features import Features
+from timelinelabels.labelstudio.config import TimelineLabelsConfig, parse_label_config
+from timelinelabels.labelstudio.payloads import AnnotatedTask
+from timelinelabels.model_registry import ModelVersion
+from timelinelabels.training import TrainingHook
+
+UNTRAINED = "untrained"
+SKIPPED = "switched off by model_skip"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectModel:
+    """What a shell calls: predict a task, learn from tasks, name the version."""
+
+    controls: tuple[TimelineLabelsConfig, ...]
+    resources: Resources
+    project: str
+    # Control name → number of its published version; None before anything was published.
+    heads: Mapping[str, int] | None = None
+
+    @classmethod
+    def create(
+        cls,
+        label_config: str,
+        *,
+        resources: Resources,
+        project: str,
+        heads: Mapping[str, int] | None = None,
+    ) -> Self:
+        """A project's model from its labeling config.
+
+        Raises:
+            ConfigError: the labeling config is wrong.
+        """
+        controls = parse_label_config(
+            label_config, default_score_threshold=resources.default_score_threshold
+        )
+        return cls(controls=controls, resources=resources, project=project, heads=heads)
+
+    def check(self) -> None:
+        """Find at once what would make every prediction fail.
+
+        Raises:
+            ConfigError: no label of a simple control is a class of its backbone.
+            CheckpointError: a backbone cannot be used.
+        """
+        for model in self.models:
+            names = model.backbone.class_names
+            if not model.trainable and model.config.labels_field is None:
+                match_classes(model.config.labels, names, control=model.config.name)
+
+    def with_heads(self, heads: Mapping[str, int]) -> "ProjectModel":
+        """The same project predicting with these versions."""
+        return replace(self, heads=heads)
+
+    @property
+    def models(self) -> tuple[TimelineLabelsModel, ...]:
+        """The models of the controls that are not skipped."""
+        return tuple(self._model(config) for config in self.controls if not config.skip)
+
+    def training_fingerprint(self) -> str:
+        """Changes whenever a training would learn something else from the same annotations."""
+        return _fingerprint(
+            [config.training_fingerprint, self._backbone_identity(config)]
+            for config in self.controls
+            if config.trainable and not config.skip
+        )
+
+    def prediction_fingerprint(self) -> str:
+        """Changes whenever the same video would be predicted differently."""
+        parts = []
+        for model in self.models:
+            head = model.head_version() if model.trainable else None
+            parts.append(
+                [
+                    model.config.prediction_fingerprint,
+                    model.backbone.fingerprint,
+                    head.digest if head else "",
+                    str(head.number) if head else "",
+                ]
+            )
+        return _fingerprint(parts)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether any control learns."""
+        return any(model.trainable for model in self.models)
+
+    @property
+    def predicts(self) -> bool:
+        """Whether any control can predict: it is simple, or has learned."""
+        return any(not model.trainable or model.head_version() for model in self.models)
+
+    def describe(self) -> str:
+        """What an annotator should know of the version, without its number."""
+        models = self.models
+        if not models:
+            return SKIPPED
+        simple = sorted({model.backbone.name for model in models if not model.trainable})
+        parts = [f"{name} classes" for name in simple]
+        heads = [model.head_version() for model in models if model.trainable]
+        trained = [head for head in heads if head is not None]
+        if trained:
+            parts.append(_describe_heads(trained))
+        if len(trained) < len(heads):
+            parts.append(UNTRAINED)
+        return " · ".join(parts)
+
+    def sources(self, data: Mapping[str, Any]) -> set[tuple[str, str | None]]:
+        """The (video source, model_path) pairs whose features a task needs.
+
+        Raises:
+            MediaError: the task's data names no video.
+        """
+        return {(model.config.video_source(data), model.config.model_path) for model in self.models}
+
+    def predict(
+        self, data: Mapping[str, Any], features_of: Mapping[tuple[str, str | None], Features]
+    ) -> dict[str, Any] | None:
+        """One task's prediction in Label Studio's format, without its version.
+
+        Args:
+            data: the task's data.
+            features_of: features by (video source, model_path).
+
+        Returns:
+            {"result": regions, "score": mean certainty}, or None where nothing can predict yet.
+
+        Raises:
+            ConfigError: the task's data lacks what the labeling config reads from it.
+        """
+        regions: list[dict[str, Any]] = []
+        certainties: list[float] = []
+        for model in self.models:
+            task_model = replace(model, config=model.config.for_task(data))
+            key = (model.config.video_source(data), model.config.model_path)
+            prediction = task_model.predict(features_of[key])
+            if prediction is not None:
+                regions.extend(prediction.regions)
+                certainties.append(prediction.certainty)
+        if not certainties:
+            return None
+        return {"result": regions, "score": round(sum(certainties) / len(certainties), 4)}
+
+    def learn(
+        self,
+        tasks: Sequence[AnnotatedTask],
+        number: int,
+        *,
+        on_epoch: TrainingHook | None = None,
+    ) -> "ProjectModel":
+        """Train every trainable control and write its version; the result predicts with them.
+
+        Nothing that a reader sees changes until the store publishes the returned `heads`.
+
+        Raises:
+            TrainingError: there is nothing to learn from.
+        """
+        heads: dict[str, int] = {}
+        for model in self.models:
+            if model.trainable:
+                model.learn(tasks, number, on_epoch=on_epoch)
+                heads[model.config.name] = number
+        return self.with_heads(heads)
+
+    def _model(self, config: TimelineLabelsConfig) -> TimelineLabelsModel:
+        # Once something was published, a control that is not in it is untrained: number 0 exists never.
+        number = None if self.heads is None else self.heads.get(config.name, 0)
+        return TimelineLabelsModel.create(
+            config, resources=self.resources, project=self.project, head_number=number
+        )
+
+    def _backbone_identity(self, config: TimelineLabelsConfig) -> str:
+        return self.resources.backbones.open(config.model_path).fingerprint
+
+
+def _describe_heads(heads: Sequence[ModelVersion]) -> str:
+    """For example `12 videos · F1 0.83`; the lowest score where there are several controls."""
+    manifest = min(
+        (head.manifest for head in heads), key=lambda item: float(item["scores"]["frame_f1_macro"])
+    )
+    videos, scores = manifest["learned_from"]["videos"], manifest["scores"]
+    measured = "F1" if scores["held_out_videos"] else "training F1"
+    plural = "" if videos == 1 else "s"
+    return f"{videos} video{plural} · {measured} {scores['frame_f1_macro']:.2f}"
+
+
+def _fingerprint(parts: Any) -> str:
+    return hashlib.sha256(json.dumps(list(parts)).encode()).hexdigest()

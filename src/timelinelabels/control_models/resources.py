@@ -1,0 +1,81 @@
+"""What all control models of a process share; a shell constructs it once and passes it down."""
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from timelinelabels.backbones import (
+    YoloBackbone,
+    backbone_fingerprint,
+    ensure_weights,
+    resolve_weights,
+)
+from timelinelabels.errors import WeightsNotFoundError
+from timelinelabels.features import FeatureStore
+from timelinelabels.labelstudio.media import MediaResolver
+from timelinelabels.model_registry import ModelRegistry
+
+
+class Backbones:
+    """Opens backbones by the labeling config's `model_path`.
+
+    An opened backbone is kept under its content fingerprint, so a replaced weights file is a new
+    backbone at once, in every process.
+
+    Args:
+        model_root: the only folder that weights are read from.
+        allow_custom: whether a config may choose weights.
+        download: whether default weights that are missing may be downloaded here.
+        memo: folder that remembers the hashes of unchanged weights files.
+    """
+
+    def __init__(
+        self,
+        model_root: Path,
+        *,
+        allow_custom: bool = True,
+        download: bool = False,
+        memo: Path | None = None,
+    ) -> None:
+        self.model_root = model_root
+        self.allow_custom = allow_custom
+        self.download = download
+        self.memo = memo
+        self._opened: dict[str, YoloBackbone] = {}
+        self._lock = threading.Lock()
+
+    def open(self, model_path: str | None) -> YoloBackbone:
+        """The backbone that a config names; None is the default one.
+
+        Raises:
+            WeightsForbiddenError: the path leads out of MODEL_ROOT, or custom weights are off.
+            WeightsNotFoundError: there is no such file, and none could be downloaded.
+            CheckpointError: the file cannot be used.
+        """
+        path = resolve_weights(
+            model_path, model_root=self.model_root, allow_custom=self.allow_custom
+        )
+        if self.download:
+            ensure_weights(path)
+        elif not path.is_file():
+            raise WeightsNotFoundError(
+                f"The backbone weights {path.name} are not in {self.model_root.resolve()}. Put the file "
+                "there; the server's log says why it could not be downloaded."
+            )
+        fingerprint = backbone_fingerprint(path, memo=self.memo)
+        with self._lock:
+            if fingerprint not in self._opened:
+                self._opened[fingerprint] = YoloBackbone.open(path, memo=self.memo)
+            return self._opened[fingerprint]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """Everything that a control model needs besides its config."""
+
+    backbones: Backbones
+    features: FeatureStore
+    registry: ModelRegistry
+    media: MediaResolver
+    # Default of model_score_threshold, from the environment.
+    default_score_threshold: float = field(default=0.5)

@@ -1,0 +1,266 @@
+"""The model behind `<TimelineLabels>`: the whole story of this package on one page.
+
+Predict: video → features (cached) → probabilities → regions, where the probabilities are those of the
+backbone's own classes (simple mode) or of the temporal network learned for this control (trainable).
+Learn: annotated tasks → examples → a network trained from scratch → an immutable version.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from timelinelabels.backbones import Backbone
+from timelinelabels.control_models.class_matching import label_probabilities, match_classes
+from timelinelabels.control_models.control_model import ControlModel
+from timelinelabels.control_models.examples import (
+    FeaturesOf,
+    LeftOut,
+    collect_examples,
+    timeline_of,
+)
+from timelinelabels.control_models.resources import Resources
+from timelinelabels.features import CacheParams, Features, cached_feature_extraction
+from timelinelabels.labelstudio.config import TimelineLabelsConfig
+from timelinelabels.labelstudio.payloads import AnnotatedTask, parse_webhook
+from timelinelabels.labelstudio.regions import convert_probs_to_timelinelabels
+from timelinelabels.model_registry import ModelVersion, classifier_folder
+from timelinelabels.training import HeadParameters, TrainedHead, TrainingHook, train_head
+
+TRAINING_EVENTS = frozenset(
+    {"ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED", "START_TRAINING"}
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What one control says of one video."""
+
+    regions: list[dict[str, Any]]
+    # Mean over frames and labels of max(p, 1-p), 0.5..1: how sure the model is of the whole timeline.
+    certainty: float
+
+
+@dataclass(kw_only=True)
+class TimelineLabelsModel(ControlModel):
+    """One `<TimelineLabels>` control of one project.
+
+    Args:
+        config: the control; `config.for_task(data)` first where it reads task data.
+        resources: shared by all models of the process.
+        project: the project's key, part of the folder's name.
+        head_number: the published version to predict with; None takes the newest.
+    """
+
+    control_tag: ClassVar[str] = "TimelineLabels"
+    object_tag: ClassVar[str] = "Video"
+
+    config: TimelineLabelsConfig
+    resources: Resources
+    project: str
+    head_number: int | None = None
+    # Annotations that `fit` has seen, for a caller that passes one webhook body at a time.
+    _seen: dict[tuple[str, str | None], AnnotatedTask] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def create(
+        cls,
+        config: TimelineLabelsConfig,
+        *,
+        resources: Resources,
+        project: str,
+        head_number: int | None = None,
+    ) -> Self:
+        """A model for one control."""
+        return cls(config=config, resources=resources, project=project, head_number=head_number)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the control learns (`model_trainable`)."""
+        return self.config.trainable
+
+    @property
+    def label_map(self) -> dict[str, int]:
+        """Label name → column, in the order of the labeling config."""
+        return self.config.label_map
+
+    @property
+    def backbone(self) -> Backbone:
+        """The network that turns frames into features."""
+        return self.resources.backbones.open(self.config.model_path)
+
+    def get_classifier_path(self, project_id: str) -> Path:
+        """The folder of this control's model versions; deleting it resets what was learned."""
+        return classifier_folder(
+            self.resources.registry.root, project_id, self.backbone.name, self.config.name
+        )
+
+    def head_version(self) -> ModelVersion | None:
+        """The version that predicts: the published one, else none (untrained).
+
+        A version learned from another backbone's features would predict nonsense, so after a change
+        of weights the control is untrained until it has learned again.
+        """
+        version = self.resources.registry.find(
+            self.get_classifier_path(self.project), self.head_number
+        )
+        if version and version.manifest["backbone"]["fingerprint"] != self.backbone.fingerprint:
+            return None
+        return version
+
+    def predict_regions(self, video_path: Path | str) -> list[dict[str, Any]]:
+        """The regions of a video; its features are extracted first where they are not cached.
+
+        Returns:
+            Regions as Label Studio takes them; none where a trainable control has learned nothing.
+
+        Raises:
+            VideoError: the file cannot be read.
+            ConfigError: no label of a simple control is a class of the backbone.
+        """
+        if self.trainable:
+            return self.create_timelines_trainable(video_path)
+        return self.create_timelines_simple(video_path)
+
+    def create_timelines_simple(self, video_path: Path | str) -> list[dict[str, Any]]:
+        """Regions from the backbone's own classes."""
+        return self._prediction(self._simple_probabilities, video_path)
+
+    def create_timelines_trainable(self, video_path: Path | str) -> list[dict[str, Any]]:
+        """Regions from the temporal network learned for this control; none while untrained."""
+        return self._prediction(self._trainable_probabilities, video_path)
+
+    def predict(self, features: Features) -> Prediction | None:
+        """What this control says of a video whose features are at hand; None while untrained."""
+        probabilities, labels = (
+            self._trainable_probabilities(features)
+            if self.trainable
+            else self._simple_probabilities(features)
+        )
+        if probabilities is None:
+            return None
+        grid = timeline_of(features, self.config).to_grid(probabilities)
+        regions = convert_probs_to_timelinelabels(
+            grid, labels, self.config.name, self.config.score_threshold, to_name=self.config.to_name
+        )
+        columns = grid[:, sorted(labels.values())]
+        certainty = float(np.maximum(columns, 1 - columns).mean()) if columns.size else 1.0
+        return Prediction(regions=regions, certainty=certainty)
+
+    def learn(
+        self,
+        tasks: Sequence[AnnotatedTask],
+        number: int,
+        *,
+        features_of: FeaturesOf | None = None,
+        on_epoch: TrainingHook | None = None,
+    ) -> ModelVersion:
+        """Train from scratch on all these tasks and write the version with that number.
+
+        Raises:
+            TrainingError: none of the tasks can be learned from.
+        """
+        examples, left_out = collect_examples(tasks, self.config, features_of or self.features_of)
+        parameters = HeadParameters(**vars(self.config.classifier))
+        head = train_head(examples, list(self.label_map), parameters, on_epoch=on_epoch)
+        return self.resources.registry.publish(
+            self.get_classifier_path(self.project),
+            number,
+            head.network,
+            self._manifest(head, left_out),
+        )
+
+    def fit(self, event: str, data: Mapping[str, Any], **kwargs: Any) -> bool:
+        """Learn from an event, on all annotations known, and publish a version.
+
+        Args:
+            event: Label Studio's name of what happened.
+            data: the webhook's body. With a key "tasks" (`AnnotatedTask`s) exactly these are learned;
+                without it, the annotation of this body and all that this object was given before.
+            kwargs: passed to `learn`.
+
+        Returns:
+            True if a version was published, False if the event teaches nothing.
+        """
+        if event not in TRAINING_EVENTS or not self.trainable:
+            return False
+        tasks = data.get("tasks")
+        if tasks is None:
+            for record in parse_webhook(dict(data)).annotations:
+                task = AnnotatedTask(
+                    task_id=record.task_id, data=record.task_data, annotations=(record,)
+                )
+                self._seen.pop((record.id, record.unique_id), None)
+                if not record.was_cancelled:
+                    self._seen[record.id, record.unique_id] = task
+            tasks = list(self._seen.values())
+        if not tasks:
+            return False
+        newest = self.resources.registry.find(self.get_classifier_path(self.project))
+        self.learn(tasks, newest.number + 1 if newest else 1, **kwargs)
+        return True
+
+    def features_of(self, source: str) -> Features:
+        """Features of a task's video source, fetched and extracted where they are not cached."""
+        return self.resources.features.extract(self.resources.media.fetch(source), self.backbone)
+
+    def _prediction(self, probabilities_of: Any, video_path: Path | str) -> list[dict[str, Any]]:
+        store = self.resources.features
+        features = cached_feature_extraction(
+            self.backbone, video_path, CacheParams(folder=store.folder, max_bytes=store.max_bytes)
+        )
+        prediction = self.predict(features)
+        return prediction.regions if prediction else []
+
+    def _simple_probabilities(
+        self, features: Features
+    ) -> tuple[npt.NDArray[np.float32], dict[str, int]]:
+        """(T, C) and the label map of its columns."""
+        backbone = self.backbone
+        matched = match_classes(self.config.labels, backbone.class_names, control=self.config.name)
+        classes = backbone.class_probabilities(features.values)
+        return label_probabilities(classes, matched, self.label_map), self.label_map
+
+    def _trainable_probabilities(
+        self, features: Features
+    ) -> tuple[npt.NDArray[np.float32] | None, dict[str, int]]:
+        """(T, C) and the label map of its columns; (None, {}) while untrained."""
+        version = self.head_version()
+        if version is None:
+            return None, {}
+        network = version.load()
+        # Labels that the config no longer has must not be predicted; new ones are learned next time.
+        current = {
+            name: column
+            for name, column in network.get_label_map().items()
+            if name in self.label_map
+        }
+        return network.predict(features.values), current
+
+    def _manifest(self, head: TrainedHead, left_out: Sequence[LeftOut]) -> dict[str, Any]:
+        backbone = self.backbone
+        return {
+            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "project": self.project,
+            "control": self.config.name,
+            "labels": list(self.label_map),
+            "backbone": {"name": backbone.name, "fingerprint": backbone.fingerprint},
+            "parameters": vars(self.config.classifier),
+            "learned_from": {
+                "videos": head.videos,
+                "annotations": head.annotations,
+                "frames": head.frames,
+                "left_out": [vars(item) for item in left_out],
+            },
+            "training": {"epochs": head.epochs, "stopped_by": head.stopped_by},
+            "scores": {
+                "measured_on": head.measured_on,
+                "held_out_videos": head.held_out_videos,
+                "frame_f1_macro": round(head.scores.f1, 4),
+                "frame_accuracy": round(head.scores.accuracy, 4),
+            },
+        }

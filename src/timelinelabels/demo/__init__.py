@@ -1,0 +1,1 @@
+"""`timelinelabels demo`: the whole product on rendered videos, without Label Studio."""

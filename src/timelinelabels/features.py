@@ -1,0 +1,298 @@
+"""The feature store: one file a video and backbone, made once, found by content.
+
+A file's key is made of the hash of the video's content, the backbone's fingerprint (weights and the
+code that runs them) and the version of the sampling done here. A replaced video or another backbone
+therefore has other features by construction, and equal videos under two names share theirs.
+
+Any number of processes may share a store. While one extracts a video, the others that want the same
+one wait for it; if it dies, the next in line takes over. Files are read-only once they have their
+name, so whoever has one mapped keeps it even when it is evicted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from timelinelabels.content_hash import content_hash
+from timelinelabels.errors import FeatureStoreError, VideoError
+from timelinelabels.feature_file import (
+    FORMAT_VERSION,
+    DamagedFeatureFileError,
+    FeatureFileWriter,
+    FeatureRecord,
+    read_feature_file,
+)
+from timelinelabels.feature_folder import (
+    SUFFIX,
+    cache_folder_errors,
+    remove_partials,
+    sole_maker,
+    tidy,
+    unless_in_the_making,
+)
+from timelinelabels.prefetch import prefetched
+from timelinelabels.timestamps import DamagedSpan
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from timelinelabels.backbones.base import Backbone
+    from timelinelabels.video import VideoInfo
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int | None], None]
+"""Called with frames done and the expected total (None: the file does not say)."""
+
+_SAMPLING = "every frame, 1"
+"""Part of the key: which frames are embedded and how they are decoded and scaled. Change it when
+`video` or `pictures` change what a backbone sees."""
+
+_BATCH_FRAMES = 16
+_BATCHES_AHEAD = 2  # decoded batches that wait for the network: enough that it never waits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """What a backbone saw in one video."""
+
+    values: NDArray[np.float16]
+    """(T, D), memory-mapped and read-only."""
+    pts: NDArray[np.int64]
+    """(T,) raw PTS, strictly increasing."""
+    time_base: Fraction
+    """Seconds per PTS unit."""
+    duration: Fraction
+    """Seconds: the container's; where it has none, the end of the last frame."""
+    media_hash: str
+    path: Path
+    """The feature file."""
+    damage: tuple[DamagedSpan, ...]
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        """(T,) raw PTS in seconds."""
+        return self.pts * float(self.time_base.numerator) / self.time_base.denominator
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheParams:
+    """Where and how the two cached functions below keep features."""
+
+    folder: Path
+    max_bytes: int | None = None
+    progress: Progress | None = None
+
+
+class FeatureStore:
+    """Features in a folder that may be shared by processes.
+
+    Args:
+        folder: made on first use: `features/` (one file a video) and `hashes/`.
+        max_bytes: once `features/` is larger, the least recently used files are removed, except
+            the one just made; None: no limit.
+    """
+
+    def __init__(self, folder: Path, *, max_bytes: int | None = None) -> None:
+        self.folder = folder
+        self.max_bytes = max_bytes
+
+    @property
+    def hashes(self) -> Path:
+        """The memo folder for `content_hash` and `known_content_hash`."""
+        return self.folder / "hashes"
+
+    def load(self, media_hash: str, backbone_fingerprint: str) -> Features | None:
+        """The features if they are there; never extracts. Marks them as recently used.
+
+        A damaged file is removed with a warning, and None is returned.
+
+        Raises:
+            FeatureStoreError: the folder cannot be read.
+        """
+        path = self._path(media_hash, backbone_fingerprint)
+        with cache_folder_errors(path.parent):
+            try:
+                values, pts, record = read_feature_file(path)
+            except FileNotFoundError:
+                return None
+            except DamagedFeatureFileError as error:
+                logger.warning("The features in %s will be made again: %s", path, error)
+                self._remove_damaged(path)
+                return None
+            # What "recently used" means here; the system's own reading times are often not kept.
+            with suppress(FileNotFoundError):  # evicted just now; what is mapped stays usable
+                os.utime(path)
+        return Features(
+            values=values,
+            pts=pts,
+            time_base=record.time_base,
+            duration=record.duration,
+            media_hash=record.media_hash,
+            path=path,
+            damage=record.damage,
+        )
+
+    def extract(
+        self, video_path: Path, backbone: Backbone, *, progress: Progress | None = None
+    ) -> Features:
+        """The features of a video: loaded, or made now.
+
+        Where another process is making them, this one waits for it and then loads them.
+
+        Raises:
+            VideoError: the video is missing or cannot be read, or it changes meanwhile.
+            FeatureStoreError: the folder cannot be written, or the backbone's features are useless.
+        """
+        media_hash = self._hash(video_path)
+        features = self.load(media_hash, backbone.fingerprint)
+        if features is not None:
+            return features
+        path = self._path(media_hash, backbone.fingerprint)
+        with sole_maker(path):
+            features = self.load(media_hash, backbone.fingerprint)
+            if features is None:
+                remove_partials(path)
+                self._make(path, video_path, media_hash, backbone, progress)
+                features = self.load(media_hash, backbone.fingerprint)
+                if features is None:
+                    raise FeatureStoreError(f"{path} was removed or altered as soon as it was made")
+        tidy(path.parent, keep=path, max_bytes=self.max_bytes)
+        return features
+
+    def _remove_damaged(self, path: Path) -> None:
+        with unless_in_the_making(path) as idle, suppress(FileNotFoundError):
+            if idle:
+                try:
+                    read_feature_file(path)  # its maker may have replaced it meanwhile
+                except DamagedFeatureFileError:
+                    path.unlink()
+
+    def _path(self, media_hash: str, backbone_fingerprint: str) -> Path:
+        """The video's hash first, for people; then what makes the key exact."""
+        key = "\0".join([FORMAT_VERSION, _SAMPLING, media_hash, backbone_fingerprint])
+        digest = hashlib.sha256(key.encode()).hexdigest()
+        return self.folder / "features" / f"{media_hash[:16]}-{digest[:32]}{SUFFIX}"
+
+    def _hash(self, video_path: Path) -> str:
+        from timelinelabels.containers import check_is_file
+
+        check_is_file(video_path)
+        try:
+            return content_hash(video_path, memo=self.hashes)
+        except OSError as error:
+            raise VideoError(f"{video_path}: the file cannot be read: {error}") from error
+
+    def _make(
+        self,
+        path: Path,
+        video_path: Path,
+        media_hash: str,
+        backbone: Backbone,
+        progress: Progress | None,
+    ) -> None:
+        from timelinelabels.video import VideoReader
+
+        preparation = backbone.preprocessing
+        done, anything = 0, False
+        with (
+            VideoReader(
+                video_path,
+                scaled_size=preparation.scaled_size,
+                crop_box=preparation.crop_box,
+                batch_size=_BATCH_FRAMES,
+            ) as reader,
+            FeatureFileWriter(path, backbone.feature_dim) as writer,
+        ):
+            with prefetched(reader, depth=_BATCHES_AHEAD) as batches:
+                for batch in batches:
+                    values = _as_float16(backbone, backbone.embed(batch.frames), len(batch.pts))
+                    writer.append(values, batch.pts)
+                    anything = anything or bool(values.any())
+                    done += len(batch.pts)
+                    last_pts = batch.pts[-2:]
+                    if progress is not None:
+                        hint = reader.info.frame_count_hint
+                        progress(done, max(hint, done) if hint else None)
+            if not anything:
+                raise FeatureStoreError(
+                    f"The backbone {backbone.name} gives features that are all zero in 16 bits for "
+                    f"every frame of {video_path}; nothing can be learned from them. Its weights "
+                    "are damaged or were never trained."
+                )
+            if self._hash(video_path) != media_hash:
+                raise VideoError(
+                    f"{video_path}: the file was replaced while it was read; try again"
+                )
+            writer.commit(
+                FeatureRecord(
+                    media_hash=media_hash,
+                    backbone_fingerprint=backbone.fingerprint,
+                    time_base=reader.info.time_base,
+                    duration=_duration(reader.info, last_pts),
+                    damage=tuple(reader.damage),
+                )
+            )
+        if progress is not None:
+            progress(done, done)
+
+
+def cached_feature_extraction(
+    yolo_model: Backbone, video_path: Path | str, cache_params: CacheParams
+) -> Features:
+    """The features of a video, from the cache if they are there; see `FeatureStore.extract`."""
+    store = FeatureStore(cache_params.folder, max_bytes=cache_params.max_bytes)
+    return store.extract(Path(video_path), yolo_model, progress=cache_params.progress)
+
+
+def cached_yolo_predict(
+    yolo_model: Backbone, video_path: Path | str, cache_params: CacheParams
+) -> NDArray[np.float32]:
+    """Class probabilities (T, n_classes) of every frame: one matrix product on cached features.
+
+    Columns are in the order of `yolo_model.class_names`; each row sums to 1.
+    """
+    features = cached_feature_extraction(yolo_model, video_path, cache_params)
+    return yolo_model.class_probabilities(features.values)
+
+
+def _as_float16(backbone: Backbone, values: NDArray[np.float32], count: int) -> NDArray[np.float16]:
+    """The features (N, D) in 16 bits.
+
+    Raises:
+        FeatureStoreError: wrong shape, NaN, or a value that 16 bits cannot hold.
+    """
+    if values.shape != (count, backbone.feature_dim):
+        raise FeatureStoreError(
+            f"The backbone {backbone.name} gave features of shape {values.shape} for {count} "
+            f"frames; ({count}, {backbone.feature_dim}) is needed"
+        )
+    with np.errstate(over="ignore"):
+        half = values.astype(np.float16)
+    if not np.isfinite(half).all():
+        limit = float(np.finfo(np.float16).max)
+        raise FeatureStoreError(
+            f"The backbone {backbone.name} gives features that are not numbers or lie outside "
+            f"±{limit:.0f}, so they cannot be stored in 16 bits; its weights are damaged"
+        )
+    return half
+
+
+def _duration(info: VideoInfo, last_pts: NDArray[np.int64]) -> Fraction:
+    """Seconds: the container's, else the end of the last frame (as long as the one before it)."""
+    if info.duration is not None:
+        return info.duration
+    end = int(last_pts[-1]) * info.time_base
+    if len(last_pts) == 2:
+        return end + int(last_pts[1] - last_pts[0]) * info.time_base
+    return end + (1 / info.average_fps if info.average_fps else info.time_base)

@@ -1,0 +1,1 @@
+"""The only code that knows Label Studio's formats: labeling configs, payloads, regions, media."""

@@ -1,0 +1,258 @@
+"""The attributes of `<TimelineLabels>` that steer this backend, as one table, and their validation.
+
+`ATTRIBUTES` is the only place that knows a `model_*` attribute's type, default, range and meaning:
+reading a labeling config, its error messages and the documentation's table all come from it.
+
+Whatever begins with "model" belongs to this backend, in any spelling (`Model_Trainable`,
+`modelTrainable`): where it is not exactly one of the names below it is an error that gives the nearest
+name, because a misspelt parameter that is silently ignored costs a training.
+"""
+
+import difflib
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from timelinelabels.labelstudio.config_values import Boolean, Number, Text, Values, Whole, shown
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# Nearer than this and a name is taken for a slip of the hand (`mode_trainable`), farther for a name
+# that belongs to somebody else.
+_SLIP = 0.9
+_COMPARED = 64  # characters: comparing is quadratic
+MAX_ATTRIBUTES = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attribute(Generic[T]):
+    """One row of the table."""
+
+    # As it is written in the labeling config.
+    name: str
+    values: Values[T]
+    # What holds where the attribute is left out.
+    default: T
+    # One sentence for the documentation.
+    help: str
+
+
+TRAINABLE = Attribute(
+    name="model_trainable",
+    values=Boolean(),
+    default=False,
+    help="Learn from the project's annotations; otherwise labels are matched to the classes that "
+    "the YOLO model knows.",
+)
+EPOCHS = Attribute(
+    name="model_classifier_epochs",
+    values=Whole(1, 100_000),
+    default=1000,
+    help="Most passes over the annotated videos in one training.",
+)
+SEQUENCE_SIZE = Attribute(
+    name="model_classifier_sequence_size",
+    values=Whole(1, 100_000),
+    default=16,
+    help="Frames in one sequence of the LSTM; at 25 frames a second, 16 frames are 0.64 s.",
+)
+HIDDEN_SIZE = Attribute(
+    name="model_classifier_hidden_size",
+    values=Whole(1, 4096),
+    default=32,
+    help="Size of the LSTM's hidden state in each direction.",
+)
+NUM_LAYERS = Attribute(
+    name="model_classifier_num_layers",
+    values=Whole(1, 16),
+    default=1,
+    help="LSTM layers on top of each other.",
+)
+F1_THRESHOLD = Attribute(
+    name="model_classifier_f1_threshold",
+    values=Number(0, 1),
+    default=0.95,
+    help="Training may stop once this F1 score is reached together with the accuracy threshold.",
+)
+ACCURACY_THRESHOLD = Attribute(
+    name="model_classifier_accuracy_threshold",
+    values=Number(0, 1),
+    default=1.0,
+    help="Training may stop once this accuracy is reached together with the F1 threshold.",
+)
+SCORE_THRESHOLD = Attribute(
+    name="model_score_threshold",
+    values=Number(0, 1),
+    default=0.5,
+    help="A label is predicted where its probability is at least this; the environment variable "
+    "MODEL_SCORE_THRESHOLD changes the default.",
+)
+MODEL_PATH = Attribute[str | None](
+    name="model_path",
+    values=Text(),
+    default=None,
+    help="File of another YOLO classification model, relative to MODEL_ROOT.",
+)
+SKIP = Attribute(
+    name="model_skip",
+    values=Boolean(),
+    default=False,
+    help="Leave this control to people: nothing is learned or predicted for it.",
+)
+
+ATTRIBUTES: tuple[Attribute[Any], ...] = (
+    TRAINABLE,
+    EPOCHS,
+    SEQUENCE_SIZE,
+    HIDDEN_SIZE,
+    NUM_LAYERS,
+    F1_THRESHOLD,
+    ACCURACY_THRESHOLD,
+    SCORE_THRESHOLD,
+    MODEL_PATH,
+    SKIP,
+)
+DEPRECATED_SCORE_THRESHOLD = "score_threshold"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierParams:
+    """How the temporal network is built and trained (`model_classifier_*`)."""
+
+    epochs: int = EPOCHS.default
+    # Frames in one sequence.
+    sequence_size: int = SEQUENCE_SIZE.default
+    hidden_size: int = HIDDEN_SIZE.default
+    num_layers: int = NUM_LAYERS.default
+    f1_threshold: float = F1_THRESHOLD.default
+    accuracy_threshold: float = ACCURACY_THRESHOLD.default
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelAttributes:
+    """Every `model_*` attribute of one control, validated."""
+
+    trainable: bool
+    classifier: ClassifierParams
+    score_threshold: float
+    model_path: str | None
+    skip: bool
+
+
+def read_attributes(
+    given: Mapping[str, str], where: str, problems: list[str], *, default_score_threshold: float
+) -> ModelAttributes:
+    """Validate a control's attributes.
+
+    Args:
+        given: all attributes of the tag as written; Label Studio's own are passed over.
+        where: how messages name the control, such as `TimelineLabels "label"`.
+        problems: gets one sentence for each value or name that is not accepted.
+        default_score_threshold: holds where the config gives no threshold.
+
+    Returns:
+        The attributes; meaningless where `problems` grew (defaults stand in for refused values).
+    """
+    problems.extend(_unknown_names(given, where))
+
+    def value_of(attribute: Attribute[T], name: str | None = None) -> T:
+        written = name or attribute.name
+        if written not in given:
+            return attribute.default
+        text = given[written].strip()
+        try:
+            if not text:
+                raise ValueError
+            return attribute.values.read(text)
+        except ValueError:
+            problems.append(
+                f"{where}: {written}={shown(given[written])} is not accepted; "
+                f"give {attribute.values.accepted}, or leave it out"
+            )
+            return attribute.default
+
+    threshold = default_score_threshold
+    if SCORE_THRESHOLD.name in given:
+        threshold = value_of(SCORE_THRESHOLD)
+    if DEPRECATED_SCORE_THRESHOLD in given:
+        logger.warning(
+            "%s: %s is deprecated; write %s",
+            where,
+            DEPRECATED_SCORE_THRESHOLD,
+            SCORE_THRESHOLD.name,
+        )
+        old = value_of(SCORE_THRESHOLD, DEPRECATED_SCORE_THRESHOLD)
+        if SCORE_THRESHOLD.name in given and old != threshold:
+            problems.append(
+                f"{where}: {SCORE_THRESHOLD.name} and its deprecated alias "
+                f"{DEPRECATED_SCORE_THRESHOLD} differ; keep {SCORE_THRESHOLD.name} only"
+            )
+        threshold = old
+    return ModelAttributes(
+        trainable=value_of(TRAINABLE),
+        classifier=ClassifierParams(
+            epochs=value_of(EPOCHS),
+            sequence_size=value_of(SEQUENCE_SIZE),
+            hidden_size=value_of(HIDDEN_SIZE),
+            num_layers=value_of(NUM_LAYERS),
+            f1_threshold=value_of(F1_THRESHOLD),
+            accuracy_threshold=value_of(ACCURACY_THRESHOLD),
+        ),
+        score_threshold=threshold,
+        model_path=value_of(MODEL_PATH),
+        skip=value_of(SKIP),
+    )
+
+
+def claims_to_be_ours(name: str) -> bool:
+    """Whether a name begins with "model", in any spelling."""
+    return _plain(name).startswith("model")
+
+
+def slip_of(name: str, known: Iterable[str]) -> str | None:
+    """The known name that a name was meant to be, if it is not exactly one but nearly."""
+    plain = {_plain(other): other for other in known}
+    if name in plain.values():
+        return None
+    near = difflib.get_close_matches(_plain(name)[:_COMPARED], plain, n=1, cutoff=_SLIP)
+    return plain[near[0]] if near else None
+
+
+def _unknown_names(given: Mapping[str, str], where: str) -> list[str]:
+    known = [attribute.name for attribute in ATTRIBUTES]
+    accepted = {*known, DEPRECATED_SCORE_THRESHOLD}
+    if len(given) > MAX_ATTRIBUTES:
+        return [f"{where}: {len(given)} attributes; at most {MAX_ATTRIBUTES} are read"]
+    problems = []
+    for name in given:
+        if name in accepted:
+            continue
+        nearest = slip_of(name, accepted)
+        if nearest is None and claims_to_be_ours(name):
+            nearest = _nearest(name[:_COMPARED], known)
+        if nearest is not None:
+            problems.append(
+                f"{where}: unknown attribute {shown(name)}; the nearest known one is {nearest}; "
+                f"accepted are {', '.join(known)}"
+            )
+    return problems
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that shares most words with a name, then most letters (epochs → its full name)."""
+    words = set(name.lower().split("_"))
+
+    def likeness(other: str) -> tuple[int, float]:
+        ratio = difflib.SequenceMatcher(None, _plain(name), _plain(other)).ratio()
+        return len(words & set(other.split("_"))), ratio
+
+    return max(known, key=likeness)
+
+
+def _plain(name: str) -> str:
+    """A name without case and separators: Model_Trainable, modelTrainable, model-trainable."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())

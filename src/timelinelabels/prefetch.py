@@ -1,0 +1,66 @@
+"""Read ahead in a thread, so that decoding the next batch overlaps with the network's work on this."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_LOOK_AROUND_SECONDS = 0.1  # how soon a producer with a full queue notices that nobody wants more
+
+
+@dataclass(frozen=True, kw_only=True)
+class _End:
+    error: BaseException | None
+
+
+@contextmanager
+def prefetched(items: Iterable[T], *, depth: int) -> Iterator[Iterator[T]]:
+    """Iterate over `items` in a thread that stays at most `depth` items ahead.
+
+    An exception of `items` is raised, itself, where its successor is asked for. However the block
+    is left, the thread has ended by then.
+    """
+    ready: queue.Queue[T | _End] = queue.Queue(maxsize=depth)
+    unwanted = threading.Event()
+
+    def put(item: T | _End) -> bool:
+        while not unwanted.is_set():
+            try:
+                ready.put(item, timeout=_LOOK_AROUND_SECONDS)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def produce() -> None:
+        try:
+            for item in items:
+                if not put(item):
+                    return
+        except BaseException as error:  # noqa: BLE001 - it is raised in the consuming thread
+            put(_End(error=error))
+        else:
+            put(_End(error=None))
+
+    def consume() -> Iterator[T]:
+        while True:
+            item = ready.get()
+            if isinstance(item, _End):
+                if item.error is not None:
+                    raise item.error
+                return
+            yield item
+
+    thread = threading.Thread(target=produce, name="prefetch", daemon=True)
+    thread.start()
+    try:
+        yield consume()
+    finally:
+        unwanted.set()
+        thread.join()

@@ -1,0 +1,100 @@
+"""From settings to the objects that every shell needs; constructed once, passed down."""
+
+import logging
+import sys
+
+from timelinelabels.control_models.project_model import ProjectModel
+from timelinelabels.control_models.resources import Backbones, Resources
+from timelinelabels.features import FeatureStore
+from timelinelabels.labelstudio.media import MediaPolicy, MediaResolver
+from timelinelabels.model_registry import ModelRegistry
+from timelinelabels.settings import GIB, Settings
+from timelinelabels.store import Store
+
+
+def build_resources(settings: Settings, *, download_weights: bool) -> Resources:
+    """What the control models of this process share.
+
+    Args:
+        settings: of this process.
+        download_weights: whether default weights may be downloaded here (never while a person waits).
+    """
+    key = settings.label_studio_api_key
+    policy = MediaPolicy(
+        media_roots=settings.media_roots,
+        label_studio_url=settings.label_studio_url,
+        api_key=key.get_secret_value() if key else None,
+        allowed_hosts=settings.allowed_media_hosts,
+        max_bytes=int(settings.max_media_gb * GIB),
+        read_timeout=settings.media_timeout_seconds,
+    )
+    features = FeatureStore(settings.cache_dir, max_bytes=settings.cache_max_bytes)
+    return Resources(
+        backbones=Backbones(
+            settings.model_root,
+            allow_custom=settings.allow_custom_model_path,
+            download=download_weights,
+            memo=features.hashes,
+        ),
+        features=features,
+        registry=ModelRegistry(settings.model_root, keep=settings.keep_model_versions),
+        media=MediaResolver(policy, settings.cache_dir / "media"),
+        default_score_threshold=settings.model_score_threshold,
+    )
+
+
+def open_store(settings: Settings) -> Store:
+    """The store, its schema brought up to date."""
+    settings.model_root.mkdir(parents=True, exist_ok=True)
+    store = Store(settings.store_url)
+    store.migrate()
+    return store
+
+
+def model_version(store: Store, project: ProjectModel) -> str:
+    """The version that /setup and /predict report: fixed when first seen, the same in every process.
+
+    It changes with whatever changes predictions: a new training, another config, other weights.
+    """
+    description = project.describe()
+    if not project.predicts:
+        return description
+    return store.model_version(
+        project.project,
+        project.prediction_fingerprint(),
+        lambda number: f"v{number} · {description}",
+    )
+
+
+class _Redact(logging.Filter):
+    """Replaces secrets in log lines, whatever wrote them."""
+
+    def __init__(self, secrets: list[str]) -> None:
+        super().__init__()
+        self._secrets = secrets
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        for secret in self._secrets:
+            message = message.replace(secret, "***")
+        record.msg, record.args = message, ()
+        return True
+
+
+def configure_logging(settings: Settings, *, quiet: bool = False) -> None:
+    """Log lines of this process to standard error, without secrets.
+
+    Args:
+        settings: of this process.
+        quiet: only warnings, unless LOG_LEVEL was set (commands show progress bars instead).
+    """
+    explicit = "log_level" in settings.model_fields_set
+    level = "WARNING" if quiet and not explicit else settings.log_level
+    keys = (settings.label_studio_api_key, settings.basic_auth_pass)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(_Redact([key.get_secret_value() for key in keys if key]))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    # At DEBUG these would write request headers, with the tokens in them.
+    for chatty in ("httpx", "httpcore", "urllib3", "PIL", "alembic", "filelock"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -1,0 +1,1 @@
+"""The HTTP side: what Label Studio calls, and what an administrator looks at."""

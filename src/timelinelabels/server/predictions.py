@@ -1,0 +1,170 @@
+"""/predict: cached videos at once, the others queued and waited for a while, equal requests once."""
+
+import hashlib
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, Generic, TypeVar
+
+from timelinelabels.control_models.project_model import ProjectModel
+from timelinelabels.errors import ConfigError, MediaError, TimelineLabelsError
+from timelinelabels.extraction import find_features, want_extraction
+from timelinelabels.features import Features
+from timelinelabels.labelstudio.payloads import PredictRequest
+from timelinelabels.runtime import model_version
+from timelinelabels.server.service import Service
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.15
+Source = tuple[str, str | None]
+Answer = TypeVar("Answer")
+
+
+class PredictionService:
+    """Answers /predict.
+
+    Args:
+        service: projects and resources.
+        wait_seconds: how long one request waits for missing features.
+        waiting_slots: requests that may wait at the same time; more are answered at once, so that
+            waiting never takes the threads that health checks and webhooks need.
+    """
+
+    def __init__(self, service: Service, *, wait_seconds: float, waiting_slots: int) -> None:
+        self._service = service
+        self._wait_seconds = wait_seconds
+        self._slots = threading.BoundedSemaphore(waiting_slots)
+        self._flight: SingleFlight[dict[str, Any]] = SingleFlight()
+
+    def predict(self, request: PredictRequest) -> dict[str, Any]:
+        """The answer to one request: one result for each task, in order; [] where not ready.
+
+        Raises:
+            ConfigError: the labeling config is wrong.
+            CheckpointError: the backbone cannot be used.
+        """
+        identity = json.dumps(
+            [
+                request.project.key if request.project else None,
+                request.label_config,
+                [[task.task_id, task.data] for task in request.tasks],
+            ],
+            sort_keys=True,
+        )
+        key = hashlib.sha256(identity.encode()).hexdigest()
+        return self._flight.do(key, lambda: self._predict(request))
+
+    def _predict(self, request: PredictRequest) -> dict[str, Any]:
+        project = self._service.project(request.project, request.label_config)
+        version = model_version(self._service.store, project)
+        wait = self._wait_seconds if project.predicts else 0.0
+        features = self._features(project, [task.data for task in request.tasks], wait)
+        if wait:  # a training may have published meanwhile: answer with what /setup says now
+            project = self._service.project(request.project, request.label_config)
+            version = model_version(self._service.store, project)
+        problems: list[ConfigError] = []
+        results = [
+            self._result(project, task.data, features, version, problems) for task in request.tasks
+        ]
+        if problems and len(problems) == len(request.tasks):
+            raise problems[0]  # not one task's fault: a person must see it
+        return {"results": results, "model_version": version}
+
+    def _result(
+        self,
+        project: ProjectModel,
+        data: Mapping[str, Any],
+        features: Mapping[Source, Features],
+        version: str,
+        problems: list[ConfigError],
+    ) -> dict[str, Any] | list[Any]:
+        try:
+            if not project.predicts or any(
+                source not in features for source in project.sources(data)
+            ):
+                return []
+            prediction = project.predict(data, features)
+        except MediaError as error:
+            logger.warning("Project %s: %s", project.project, error)
+            return []
+        except ConfigError as error:
+            logger.warning("Project %s: %s", project.project, error)
+            problems.append(error)
+            return []
+        return [] if prediction is None else {**prediction, "model_version": version}
+
+    def _features(
+        self, project: ProjectModel, datas: Sequence[Mapping[str, Any]], wait: float
+    ) -> dict[Source, Features]:
+        """Features of all sources that are, or within `wait` seconds become, available."""
+        missing: set[Source] = set()
+        for data in datas:
+            try:
+                missing |= project.sources(data)
+            except MediaError as error:
+                logger.warning("Project %s: %s", project.project, error)
+        found: dict[Source, Features] = {}
+        deadline = time.monotonic() + wait
+        slot = bool(wait) and self._slots.acquire(blocking=False)
+        try:
+            while True:
+                for source in sorted(missing, key=str):
+                    self._look_for(source, found, missing)
+                if not missing or not slot or time.monotonic() >= deadline:
+                    return found
+                time.sleep(POLL_SECONDS)
+        finally:
+            if slot:
+                self._slots.release()
+
+    def _look_for(
+        self, source: Source, found: dict[Source, Features], missing: set[Source]
+    ) -> None:
+        """Move a source from `missing` to `found`, or give it up; ask for its extraction else."""
+        resources, store = self._service.resources, self._service.store
+        try:
+            features = find_features(resources, *source)
+            if features is not None:
+                found[source] = features
+                missing.discard(source)
+                return
+            state = want_extraction(store, resources, *source)
+            problem = state.error if state.failed else None
+        except TimelineLabelsError as error:
+            problem = str(error)
+        if problem is not None:
+            logger.warning("No prediction: %s", problem)
+            missing.discard(source)
+
+
+class SingleFlight(Generic[Answer]):
+    """Equal calls that overlap in time are done once; all get the same answer."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[str, Future[Answer]] = {}
+
+    def do(self, key: str, function: Callable[[], Answer]) -> Answer:
+        """The result of `function`, or that of a running call with the same key."""
+        with self._lock:
+            running = self._running.get(key)
+            if running is None:
+                mine: Future[Answer] = Future()
+                self._running[key] = mine
+        if running is not None:
+            return running.result()
+        try:
+            result = function()
+        except BaseException as error:
+            mine.set_exception(error)
+            raise
+        else:
+            mine.set_result(result)
+            return result
+        finally:
+            with self._lock:
+                del self._running[key]

@@ -1,0 +1,287 @@
+"""Video files as batches of RGB frames, each frame with its raw PTS.
+
+Times are the file's own: a frame's time is `pts * time_base` seconds, and the start time is never
+subtracted, because that is what a browser shows (of a file that starts at 2 s it shows the first
+frame until then). What is damaged is left out and named by its time; nothing after it shifts.
+
+One pass, streaming: whatever the length of the video, a reader holds one batch of scaled frames
+besides what the decoder itself needs. The pixel aspect ratio is ignored (pictures are taken as
+stored, as OpenCV and Ultralytics take them); rotation and mirroring are applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import av
+import numpy as np
+
+from timelinelabels.containers import expected_end, open_container, video_stream
+from timelinelabels.errors import VideoError
+from timelinelabels.pictures import BoxRule, Orientation, PictureConverter, SizeRule
+from timelinelabels.timestamps import DamagedSpan, StreamClock
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+    from numpy.typing import NDArray
+
+__all__ = ["DamagedSpan", "FrameBatch", "VideoInfo", "VideoReader", "probe_video"]
+
+_LONGEST_SIDE = 32768  # pixels; a strip of 4000×2 scaled to a short side of 224 needs 450 000
+_READ_ATTEMPTS = 16  # consecutive failures to read on after which the rest is given up
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoInfo:
+    """What a video file is, as found in its header and its first decoded frame."""
+
+    path: Path
+    codec: str
+    width: int
+    """Pixels, as displayed: after rotation."""
+    height: int
+    """Pixels, as displayed: after rotation."""
+    rotation: int
+    """Degrees clockwise by which the stored picture is turned for display: 0, 90, 180 or 270."""
+    time_base: Fraction
+    """Seconds per PTS unit."""
+    average_fps: Fraction | None
+    duration: Fraction | None
+    """Seconds, as the container says (None: it does not). Frames may go on after it."""
+    frame_count_hint: int | None
+    """For progress only: headers lie."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameBatch:
+    """Consecutive frames."""
+
+    frames: NDArray[np.uint8]
+    """(N, H, W, 3) RGB."""
+    pts: NDArray[np.int64]
+    """(N,) raw PTS in `VideoInfo.time_base` units, strictly increasing over the whole video."""
+
+
+def probe_video(path: Path) -> VideoInfo:
+    """Open `path`, decode its first frame, and say what it is.
+
+    Raises:
+        VideoError: the file is missing, empty, not a video, or nothing in it can be decoded.
+        NoVideoStreamError: it holds audio only (cover art is not a video).
+    """
+    with VideoReader(path) as reader:
+        return reader.info
+
+
+class VideoReader:
+    """Reads one video once, from beginning to end.
+
+    ::
+
+        with VideoReader(path, scaled_size=p.scaled_size, crop_box=p.crop_box) as reader:
+            for batch in reader:
+                ...  # batch.frames (N, H, W, 3), batch.pts (N,)
+            print(reader.info, reader.damage)
+
+    Args:
+        path: the file.
+        scaled_size: displayed (width, height) → size to scale to; None keeps the size.
+        crop_box: scaled (width, height) → (left, top, right, bottom); None keeps everything.
+        batch_size: frames per batch (the last one may hold fewer).
+
+    Raises:
+        VideoError: on entering, if the file cannot be opened or nothing in it can be decoded.
+        NoVideoStreamError: on entering, if there is no video stream.
+    """
+
+    info: VideoInfo
+    """Known from entering on."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        scaled_size: SizeRule | None = None,
+        crop_box: BoxRule | None = None,
+        batch_size: int = 8,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        self._path = Path(path)
+        self._scaled_size = scaled_size
+        self._crop_box = crop_box
+        self._batch_size = batch_size
+        self._batches: Iterator[FrameBatch] | None = None
+
+    def __enter__(self) -> Self:
+        self._container = open_container(self._path)
+        try:
+            self._stream = video_stream(self._path, self._container)
+            self._clock = StreamClock(self._path, self._stream)
+            frames = self._decode()
+            first = next(frames, None)
+            if first is None:
+                raise self._nothing_decoded()
+            orientation = Orientation.of(first)
+            self.info = _describe(self._path, self._container, self._stream, first, orientation)
+            converter = PictureConverter(
+                first,
+                orientation=orientation,
+                scaled_size=self._scaled_size,
+                crop_box=self._crop_box,
+            )
+            if max(converter.scaled_size) > _LONGEST_SIDE:
+                raise VideoError(
+                    f"{self._path}: its pictures of {self.info.width}×{self.info.height} pixels "
+                    f"would have to be scaled to {'×'.join(map(str, converter.scaled_size))}; "
+                    "so elongated a video cannot be used"
+                )
+            self._batches = self._batched(first, frames, converter)
+        except BaseException:
+            self._container.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._container.close()
+
+    def __iter__(self) -> Iterator[FrameBatch]:
+        """The batches; once, and only inside the `with` block."""
+        if self._batches is None:
+            raise RuntimeError("a VideoReader is read once, inside its with block; open another")
+        batches, self._batches = self._batches, None
+        return batches
+
+    @property
+    def damage(self) -> list[DamagedSpan]:
+        """The damaged stretches met so far; complete once the iteration has ended."""
+        return list(self._clock.spans)
+
+    def _batched(
+        self, first: VideoFrame, rest: Iterator[VideoFrame], converter: PictureConverter
+    ) -> Iterator[FrameBatch]:
+        width, height = converter.size
+        frame: VideoFrame | None = first
+        stamps: list[int] = []
+        pictures = np.empty((self._batch_size, height, width, 3), np.uint8)
+        delivered = False
+        while frame is not None:
+            pts = self._clock.stamp(frame)
+            if pts is not None:
+                try:
+                    pictures[len(stamps)] = converter.convert(frame)
+                except av.FFmpegError as error:  # a pixel format that cannot become RGB
+                    self._clock.unusable(pts, error)
+                else:
+                    stamps.append(pts)
+            frame = next(rest, None)
+            if stamps and (len(stamps) == self._batch_size or frame is None):
+                delivered = True
+                yield FrameBatch(frames=pictures[: len(stamps)], pts=np.array(stamps, np.int64))
+                stamps, pictures = [], np.empty_like(pictures)
+        self._clock.finish(expected_end=expected_end(self._container, self._stream))
+        if not delivered:
+            raise self._nothing_decoded()
+
+    def _decode(self) -> Iterator[VideoFrame]:
+        """Every frame that can be had, in the order of display."""
+        yield from self._decode_once(self._container, self._stream)
+        if self._clock.awaits_frames:
+            # FFmpeg decodes several frames at a time, and where an error meets the end of the
+            # stream it also gives up the good ones in its hands. Fetch those one by one.
+            with open_container(self._path) as container:
+                stream = video_stream(self._path, container)
+                stream.thread_type = "SLICE"
+                last = self._clock.last
+                if last is not None:
+                    try:
+                        container.seek(last, stream=stream)
+                    except av.FFmpegError as error:
+                        self._clock.failed(None, error)
+                        return
+                yield from self._decode_once(container, stream, after=last)
+
+    def _decode_once(
+        self, container: InputContainer, stream: VideoStream, *, after: int | None = None
+    ) -> Iterator[VideoFrame]:
+        """The frames whose PTS is greater than `after`; what gives an error is passed over."""
+        for packet in self._packets(container, stream):
+            self._clock.sent(packet)
+            try:
+                frames = stream.decode(packet)
+            except av.EOFError:
+                return
+            except av.FFmpegError as error:
+                self._clock.failed(packet, error)
+                continue
+            for frame in frames:
+                if after is None or (frame.pts is not None and frame.pts > after):
+                    yield frame
+
+    def _packets(
+        self, container: InputContainer, stream: VideoStream
+    ) -> Iterator[Packet[VideoStream]]:
+        """The stream's packets and, last, the empty one that flushes the decoder."""
+        failures = 0
+        while True:
+            try:
+                for packet in container.demux(stream):
+                    failures = 0
+                    yield packet
+                return
+            except av.FFmpegError as error:
+                # Some containers find their way again after damage: ask for what follows.
+                self._clock.failed(None, error)
+                failures += 1
+                if failures == _READ_ATTEMPTS:
+                    break
+        yield av.Packet()
+
+    def _nothing_decoded(self) -> VideoError:
+        return VideoError(
+            f"{self._path}: not one frame could be decoded "
+            f"({self._clock.last_error or 'the video stream is empty'}); the file is damaged or "
+            "incomplete: copy, download or export it again"
+        )
+
+
+def _describe(
+    path: Path,
+    container: InputContainer,
+    stream: VideoStream,
+    first: VideoFrame,
+    orientation: Orientation,
+) -> VideoInfo:
+    width, height = orientation.displayed_size(first.width, first.height)
+    fps = stream.average_rate or None
+    duration = (
+        Fraction(container.duration, av.time_base)
+        if container.duration is not None and container.duration > 0
+        else None
+    )
+    estimate = round(duration * fps) if duration is not None and fps is not None else 0
+    assert stream.time_base is not None
+    return VideoInfo(
+        path=path,
+        codec=stream.codec_context.codec.canonical_name,
+        width=width,
+        height=height,
+        rotation=orientation.rotation,
+        time_base=stream.time_base,
+        average_fps=fps,
+        duration=duration,
+        frame_count_hint=stream.frames or estimate or None,
+    )

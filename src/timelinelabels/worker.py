@@ -1,0 +1,226 @@
+"""The worker: claims work from the store, extracts features, trains and publishes.
+
+It holds a piece of work by a lease that a heartbeat renews. A worker that is killed loses nothing: its
+lease runs out and the fact "this is to be done" is still in the store.
+"""
+
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from timelinelabels import extraction
+from timelinelabels.control_models.project_model import ProjectModel
+from timelinelabels.control_models.resources import Resources
+from timelinelabels.errors import (
+    CheckpointError,
+    ConfigError,
+    MediaError,
+    TimelineLabelsError,
+    TrainingError,
+    VideoError,
+)
+from timelinelabels.labelstudio.media_policy import shown
+from timelinelabels.labelstudio.payloads import AnnotatedTask
+from timelinelabels.metrics import FrameScores
+from timelinelabels.store import Store, WorkItem
+
+logger = logging.getLogger(__name__)
+
+KINDS = (extraction.KIND, "train")  # missing features first: a person may be waiting for them
+LEASE_SECONDS = 20.0
+HEARTBEAT_SECONDS = 4.0
+POLL_SECONDS = 0.5
+
+
+class _InterruptedError(Exception):
+    """The work at hand must be put down: the worker stops, or it has lost its lease."""
+
+
+def new_owner() -> str:
+    """A name for this worker that no other has."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+
+class Worker:
+    """Does one piece of work at a time until it is told to stop.
+
+    Args:
+        store: where the work is.
+        resources: what the models need.
+        owner: this worker's name on its leases.
+    """
+
+    def __init__(self, store: Store, resources: Resources, *, owner: str | None = None) -> None:
+        self._store = store
+        self._resources = resources
+        self._owner = owner or new_owner()
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """Put the present work down at its next step and return from `run`."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Work until `stop`."""
+        logger.info("Worker %s is ready", self._owner)
+        while not self._stop.is_set():
+            try:
+                idle = not self.run_one()
+            except TimelineLabelsError:
+                logger.exception("The store cannot be used; trying again")
+                idle = True
+            if idle:
+                self._stop.wait(POLL_SECONDS)
+
+    def run_one(self) -> bool:
+        """Do one piece of work if there is one; whether there was."""
+        item = self._store.claim(self._owner, KINDS, lease_seconds=LEASE_SECONDS)
+        if item is None:
+            return False
+        started = time.monotonic()
+        logger.debug("Claimed: %s %s", item.kind, item.key[:40])
+        try:
+            with self._lease(item) as lease:
+                if item.kind == extraction.KIND:
+                    self._extract(item, lease)
+                elif not self._train(item, lease):
+                    self._store.give_back(item)
+                    return False  # it waits for extractions that others do, or that back off
+        except _InterruptedError:
+            self._store.give_back(item)
+            return True
+        except (MediaError, VideoError, ConfigError, CheckpointError, TrainingError) as error:
+            # Trying the same again at once would end the same; MediaError may be the network's fault.
+            logger.warning("Work failed: %s %s: %s", item.kind, item.key[:40], error)
+            self._store.fail(item, str(error), permanent=not isinstance(error, MediaError))
+        except Exception as error:  # whatever it was, the worker must go on
+            logger.exception("Work failed: %s %s", item.kind, item.key[:40])
+            self._store.fail(item, f"{type(error).__name__}: {error}")
+        logger.info("Work ends: %s after %.1f s", item.kind, time.monotonic() - started)
+        return True
+
+    def _extract(self, item: WorkItem, lease: "_Lease") -> None:
+        source, model_path = item.payload["source"], item.payload["model_path"]
+        backbone = self._resources.backbones.open(model_path)
+        logger.info("Extracting features: %s", shown(source))
+        path = self._resources.media.fetch(source)
+        self._resources.features.extract(path, backbone, progress=lease.frames_done)
+        self._store.complete(item)
+
+    def _train(self, item: WorkItem, lease: "_Lease") -> bool:
+        """Learn a project and publish; False where features are still missing."""
+        key = item.key
+        label_config = self._store.label_config(key)
+        if label_config is None:
+            self._store.complete(item)
+            return True
+        project = ProjectModel.create(
+            label_config, resources=self._resources, project=key, heads=self._store.heads(key)
+        )
+        if not project.trainable:
+            self._store.complete(item)
+            return True
+        tasks = self._store.annotated_tasks(key)
+        if self._extractions_outstanding(project, tasks):
+            return False
+        logger.info("Project %s: learning from %d annotated tasks", key, len(tasks))
+        number = self._store.next_version_number(key)
+        # Where every annotation was deleted, what was learned from them goes too.
+        learned = (
+            project.learn(tasks, number, on_epoch=lease.epoch_done)
+            if tasks
+            else project.with_heads({})
+        )
+        text = f"v{number} · {learned.describe()}"
+        lease.check()
+        if self._store.publish(
+            item,
+            key,
+            number=number,
+            heads=dict(learned.heads or {}),
+            fingerprint=learned.prediction_fingerprint(),
+            text=text,
+        ):
+            logger.info("Project %s: published %s", key, text)
+        else:
+            logger.warning("Project %s: %s is not published, the lease was lost", key, text)
+        return True
+
+    def _extractions_outstanding(self, project: ProjectModel, tasks: list[AnnotatedTask]) -> bool:
+        """Ask for the features that the training lacks; whether any is still to come.
+
+        A video that cannot be had or read does not count: the training leaves it out and says so.
+        """
+        outstanding = False
+        for task in tasks:
+            try:
+                for source, model_path in project.sources(task.data):
+                    if extraction.find_features(self._resources, source, model_path) is None:
+                        state = extraction.want_extraction(
+                            self._store, self._resources, source, model_path
+                        )
+                        # What failed once may succeed later, but must not keep the others waiting.
+                        outstanding |= state.outstanding and state.error is None
+            except MediaError as error:
+                logger.debug("Task %s: %s", task.task_id, error)
+        return outstanding
+
+    @contextmanager
+    def _lease(self, item: WorkItem) -> Iterator["_Lease"]:
+        lease = _Lease(self._store, item, self._stop)
+        lease.start()
+        try:
+            yield lease
+        finally:
+            lease.end()
+
+
+class _Lease:
+    """Renews a claim in the background, and tells the work when it must be put down."""
+
+    def __init__(self, store: Store, item: WorkItem, stop: threading.Event) -> None:
+        self._store, self._item, self._stop = store, item, stop
+        self._lost = threading.Event()
+        self._ended = threading.Event()
+        self._progress: tuple[int, int | None] | None = None
+        self._message: str | None = None
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def end(self) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raises _InterruptedError where the work must be put down."""
+        if self._lost.is_set() or self._stop.is_set():
+            raise _InterruptedError
+
+    def frames_done(self, done: int, total: int | None) -> None:
+        self._progress = (done, total)
+        self.check()
+
+    def epoch_done(self, stage: str, epoch: int, scores: FrameScores | None) -> None:
+        self._message = f"{stage}: epoch {epoch}" + (f", F1 {scores.f1:.2f}" if scores else "")
+        self.check()
+
+    def _beat(self) -> None:
+        while not self._ended.wait(HEARTBEAT_SECONDS):
+            try:
+                held = self._store.heartbeat(
+                    self._item, progress=self._progress, message=self._message
+                )
+            except TimelineLabelsError as error:
+                logger.warning("The heartbeat failed, trying again: %s", error)
+                continue
+            if not held:
+                logger.warning("The lease on %s was lost", self._item.key[:40])
+                self._lost.set()
+                return

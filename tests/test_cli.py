@@ -1,0 +1,198 @@
+"""The command line as a person types it, in a process of its own."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+
+CONFIG = """<View><TimelineLabels name="tl" toName="film" model_trainable="true" model_classifier_epochs="8">
+<Label value="Ball in frame"/><Label value="Ball touch"/></TimelineLabels>
+<Video name="film" value="$clip" frameRate="25.0"/></View>"""
+SIMPLE = """<View><TimelineLabels name="tl" toName="film"><Label value="b" predicted_values="ball"/>
+</TimelineLabels><Video name="film" value="$clip"/></View>"""
+
+
+@pytest.fixture
+def project(tmp_path, model_root, warm_cache, scenes):
+    """A folder with config, export and videos, and a way to run commands in it."""
+    videos = tmp_path / "work" / "clips"
+    videos.mkdir(parents=True)
+    tasks = []
+    for number, scene in enumerate(scenes, start=1):
+        (videos / scene.path.name).symlink_to(scene.path)
+        result = [{**r, "from_name": "tl", "to_name": "film"} for r in scene.annotation_result()]
+        tasks.append(
+            {
+                "id": number,
+                "data": {"clip": f"clips/{scene.path.name}"},
+                "annotations": [{"id": 100 + number, "result": result, "was_cancelled": False}],
+            }
+        )
+    work = videos.parent
+    (work / "config.xml").write_text(CONFIG)
+    (work / "simple.xml").write_text(SIMPLE)
+    (work / "train.json").write_text(json.dumps(tasks[:3]))
+    (work / "test.json").write_text(json.dumps(tasks[3:]))
+
+    def run(*arguments, **environment):
+        return subprocess.run(
+            [sys.executable, "-m", "timelinelabels", *arguments],
+            cwd=work,
+            env={
+                **{k: v for k, v in os.environ.items() if k not in ("LOG_LEVEL", "MEDIA_ROOTS")},
+                "MODEL_ROOT": str(model_root),
+                "CACHE_DIR": str(warm_cache),
+                **environment,
+            },
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    run.folder = work
+    return run
+
+
+def test_train_then_predict_gives_tasks_that_label_studio_imports(project):
+    trained = project("train", "--config", "config.xml", "--tasks", "train.json")
+    assert trained.returncode == 0, trained.stderr
+    assert "Published v1 · 3 videos · F1" in trained.stdout
+    assert "on held-out videos" in trained.stdout
+    predicted = project("predict", "-c", "config.xml", "-t", "test.json", "-o", "out.json")
+    assert predicted.returncode == 0, predicted.stderr
+    tasks = json.loads((project.folder / "out.json").read_text())
+    assert [task["id"] for task in tasks] == [4, 5]
+    for task in tasks:
+        assert set(task) == {"id", "data", "predictions"}
+        (prediction,) = task["predictions"]
+        assert prediction["model_version"].startswith("v1 · 3 videos")
+        assert all(r["from_name"] == "tl" and r["to_name"] == "film" for r in prediction["result"])
+    videos = project("predict", "-c", "config.xml", "clips/scene 3.mp4")
+    (task,) = json.loads(videos.stdout)
+    assert task["data"] == {"clip": "clips/scene 3.mp4"}
+    assert task["predictions"] == tasks[0]["predictions"]
+
+
+def test_training_again_on_fewer_tasks_forgets_the_others(project):
+    project("train", "-c", "config.xml", "-t", "train.json")
+    export = json.loads((project.folder / "train.json").read_text())
+    (project.folder / "one.json").write_text(json.dumps(export[:1]))
+    again = project("train", "-c", "config.xml", "-t", "one.json")
+    assert "Published v2 · 1 video · training F1" in again.stdout
+
+
+def test_a_video_that_cannot_be_read_is_named_and_the_rest_goes_on(project):
+    (project.folder / "clips" / "broken.mp4").write_text("not a video")
+    result = project("predict", "-c", "simple.xml", "clips/broken.mp4", "clips/scene 1.mp4")
+    assert result.returncode == 1
+    assert "broken.mp4" in result.stderr
+    tasks = json.loads(result.stdout)
+    assert tasks[0]["predictions"] == []
+    assert len(tasks[1]["predictions"]) == 1
+    export = json.loads((project.folder / "train.json").read_text())
+    export[1]["data"]["clip"] = "clips/broken.mp4"
+    (project.folder / "mixed.json").write_text(json.dumps(export))
+    trained = project("train", "-c", "config.xml", "-t", "mixed.json")
+    assert trained.returncode == 0
+    assert "Published v1 · 2 videos" in trained.stdout
+    assert "left out: task 2" in trained.stderr
+
+
+def test_extract_prints_frames_speed_and_file_and_goes_on_after_a_bad_one(project):
+    (project.folder / "clips" / "broken.mp4").write_text("not a video")
+    result = project("extract", "-c", "config.xml", "clips/broken.mp4", "clips/scene 0.mp4")
+    assert result.returncode == 1
+    assert "broken.mp4" in result.stderr
+    match = re.search(r"scene 0\.mp4: 100 frames, \d+ frames/s, (/.*\.safetensors)", result.stdout)
+    assert match
+    assert os.path.getsize(match[1]) <= 100 * 2700 + 70_000
+
+
+def test_predicting_untrained_says_what_to_do(project):
+    result = project("predict", "-c", "config.xml", "-t", "test.json")
+    assert result.returncode == 1
+    assert "timelinelabels train --config" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("predict", "-c", "config.xml"),
+        ("predict", "-c", "config.xml", "-t", "test.json", "clips/scene 0.mp4"),
+        ("predict", "-c", "missing.xml", "-t", "test.json"),
+        ("train", "-c", "config.xml"),
+        ("fly",),
+        ("serve", "--port", "99999"),
+    ],
+)
+def test_wrong_usage_ends_with_2(project, arguments):
+    result = project(*arguments)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("config.xml", "<View/>", "TimelineLabels"),
+        ("train.json", "{", "train.json is not a JSON file"),
+        ("train.json", '[{"annotations": []}]', "data"),
+        ("train.json", "[]", "at least one annotated video"),
+    ],
+)
+def test_wrong_files_end_with_1_and_words(project, name, content, words):
+    (project.folder / name).write_text(content)
+    result = project("train", "-c", "config.xml", "-t", "train.json")
+    assert result.returncode == 1
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_wrong_setting_ends_with_2_and_its_name(project):
+    result = project("predict", "-c", "simple.xml", "clips/scene 0.mp4", CACHE_MAX_GB="lots")
+    assert result.returncode == 2
+    assert "CACHE_MAX_GB" in result.stderr
+
+
+def test_missing_weights_are_named(project, tmp_path):
+    (tmp_path / "empty").mkdir()
+    result = project(
+        "predict",
+        "-c",
+        "simple.xml",
+        "clips/scene 0.mp4",
+        MODEL_ROOT=str(tmp_path / "empty"),
+        HTTPS_PROXY="http://127.0.0.1:1",
+        ALL_PROXY="http://127.0.0.1:1",
+    )
+    assert result.returncode == 1
+    for part in ("yolov8n-cls.pt", str(tmp_path / "empty"), "github.com/ultralytics"):
+        assert part in result.stderr.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["serve"], ["worker"], ["train"], ["predict"], ["extract"], ["demo"]]
+)
+def test_help_is_a_page_that_names_what_is_taken(project, command):
+    result = project(*command, "--help")
+    assert result.returncode == 0
+    assert "Usage" in result.stdout
+    if command in (["train"], ["predict"], ["extract"]):
+        assert "--config" in result.stdout
+        assert "Example" in result.stdout
+
+
+def test_help_imports_nothing_heavy(project):
+    script = (
+        "import sys; from timelinelabels import cli; "
+        "print(sorted({'torch', 'av', 'numpy', 'sqlalchemy', 'ultralytics'} & set(sys.modules)))"
+    )
+    started = time.monotonic()
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.stdout.strip() == "[]"
+    assert time.monotonic() - started < 10

@@ -1,0 +1,232 @@
+"""`timelinelabels serve` as a whole: real processes, real sockets, kill -9."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from server.conftest import CONFIG
+
+pytestmark = pytest.mark.slow
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def descendants(pid):
+    """Process ids of all descendants, from /proc."""
+    children = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            children.setdefault(int(fields[1]), []).append(int(entry.name))
+    found, todo = [], [pid]
+    while todo:
+        for child in children.get(todo.pop(), []):
+            found.append(child)
+            todo.append(child)
+    return found
+
+
+def command_of(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def eventually(condition, seconds=60.0):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.1)
+    raise AssertionError(f"not within {seconds} s: {condition}")
+
+
+class Served:
+    def __init__(self, model_root, cache, videos):
+        self.environment = {
+            **os.environ,
+            "MODEL_ROOT": str(model_root),
+            "CACHE_DIR": str(cache),
+            "MEDIA_ROOTS": str(videos),
+            "DATABASE_URL": "",
+        }
+        self.port = free_port()
+        self.log = model_root.parent / "serve.log"
+        self.process = None
+
+    def start(self):
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "timelinelabels", "serve", "--host", "127.0.0.1"]
+                + ["--port", str(self.port)],
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+            )
+        eventually(self.up)
+
+    def up(self):
+        try:
+            return httpx.get(f"http://127.0.0.1:{self.port}/health", timeout=2).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def post(self, path, body):
+        answer = httpx.post(f"http://127.0.0.1:{self.port}{path}", json=body, timeout=100)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def version(self):
+        return self.post("/setup", {"project": "1.1795341684", "schema": CONFIG})["model_version"]
+
+    def submit(self, scene, number):
+        result = [{**r, "from_name": "tl", "to_name": "film"} for r in scene.annotation_result()]
+        self.post(
+            "/webhook",
+            {
+                "action": "ANNOTATION_CREATED",
+                "annotation": {
+                    "id": number,
+                    "unique_id": f"u{number}",
+                    "task": number,
+                    "result": result,
+                },
+                "task": {"id": number, "data": {"clip": scene.path.name}},
+                "project": {"id": 1, "created_at": "2026-11-22T10:01:24Z", "label_config": CONFIG},
+            },
+        )
+
+    def submitted(self, scene, number):
+        try:
+            self.submit(scene, number)
+        except httpx.TransportError:
+            return False
+        return True
+
+    def child(self, name):
+        return next((pid for pid in descendants(self.process.pid) if name in command_of(pid)), None)
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(40)
+
+
+@pytest.fixture
+def served(model_root, warm_cache, scenes):
+    served = Served(model_root, warm_cache, scenes[0].path.parent)
+    served.start()
+    yield served
+    served.stop()
+
+
+def test_a_served_backend_learns_and_predicts_and_stops_cleanly(served, scenes):
+    assert served.version() == "untrained"
+    for number, scene in enumerate(scenes[:3], start=1):
+        served.submit(scene, number)
+    eventually(lambda: " · 3 videos · " in served.version())
+    body = {
+        "project": "1.1795341684",
+        "label_config": CONFIG,
+        "tasks": [{"id": 9, "data": {"clip": scenes[4].path.name}}],
+    }
+    (result,) = served.post("/predict", body)["results"]
+    assert result["result"]
+    children = descendants(served.process.pid)
+    served.stop()
+    assert served.process.returncode == 0
+    assert not any(command_of(pid) for pid in children)
+
+
+@pytest.mark.parametrize("victim", ["timelinelabels worker", "gunicorn"])
+def test_a_killed_child_is_started_again_and_nothing_is_lost(served, scenes, victim):
+    served.submit(scenes[0], 1)
+    killed = eventually(lambda: served.child(victim))
+    os.kill(killed, signal.SIGKILL)
+    # An orphaned web process may answer for a moment yet: what it has not acknowledged is sent again.
+    eventually(lambda: served.submitted(scenes[1], 2))
+    eventually(lambda: " · 2 videos · " in served.version(), 90)
+    assert served.child(victim) not in (None, killed)
+    workers = [
+        p for p in descendants(served.process.pid) if "timelinelabels worker" in command_of(p)
+    ]
+    assert len(workers) == 1
+
+
+def test_a_killed_supervisor_takes_its_children_along_and_the_next_one_goes_on(served, scenes):
+    eventually(lambda: served.child("timelinelabels worker"))
+    served.submit(scenes[0], 1)
+    children = descendants(served.process.pid)
+    os.kill(served.process.pid, signal.SIGKILL)
+    served.process.wait()
+    eventually(lambda: not any(command_of(pid) for pid in children), 30)
+    served.start()
+    eventually(lambda: " · 1 video · " in served.version(), 90)
+
+
+def test_a_second_serve_on_the_same_folders_says_so_and_is_safe(served):
+    second = subprocess.run(
+        [sys.executable, "-m", "timelinelabels", "serve", "--port", str(free_port())],
+        env=served.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert second.returncode == 1
+    assert "already runs" in second.stderr
+    assert served.up()
+
+
+def test_the_command_line_and_the_server_predict_identical_regions(served, scenes, tmp_path):
+    for number, scene in enumerate(scenes[:3], start=1):
+        served.submit(scene, number)
+    eventually(lambda: " · 3 videos · " in served.version())
+    body = {
+        "project": "1.1795341684",
+        "label_config": CONFIG,
+        "tasks": [{"id": 9, "data": {"clip": scenes[4].path.name}}],
+    }
+    (by_http,) = served.post("/predict", body)["results"]
+    export = []
+    for number, scene in reversed(list(enumerate(scenes[:3], start=50))):
+        result = [{**r, "from_name": "tl", "to_name": "film"} for r in scene.annotation_result()]
+        export.append(
+            {
+                "id": number,
+                "data": {"clip": str(scene.path)},
+                "annotations": [{"id": number, "result": result}],
+            }
+        )
+    (tmp_path / "export.json").write_text(json.dumps(export))
+    (tmp_path / "config.xml").write_text(CONFIG)
+
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "timelinelabels", *arguments],
+            cwd=tmp_path,
+            env=served.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    run("train", "-c", "config.xml", "-t", "export.json")
+    (task,) = json.loads(run("predict", "-c", "config.xml", str(scenes[4].path)))
+    assert task["predictions"][0]["result"] == by_http["result"]
+    assert task["predictions"][0]["score"] == by_http["score"]
