@@ -6,10 +6,12 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-CONFIG = """<View><TimelineLabels name="tl" toName="film" model_trainable="true" model_classifier_epochs="8">
+CONFIG = """<View>
+<TimelineLabels name="tl" toName="film" model_trainable="true" model_classifier_epochs="8">
 <Label value="Ball in frame"/><Label value="Ball touch"/></TimelineLabels>
 <Video name="film" value="$clip" frameRate="25.0"/></View>"""
 SIMPLE = """<View><TimelineLabels name="tl" toName="film"><Label value="b" predicted_values="ball"/>
@@ -109,7 +111,7 @@ def test_extract_prints_frames_speed_and_file_and_goes_on_after_a_bad_one(projec
     assert "broken.mp4" in result.stderr
     match = re.search(r"scene 0\.mp4: 100 frames, \d+ frames/s, (/.*\.safetensors)", result.stdout)
     assert match
-    assert os.path.getsize(match[1]) <= 100 * 2700 + 70_000
+    assert Path(match[1]).stat().st_size <= 100 * 2700 + 70_000
 
 
 def test_predicting_untrained_says_what_to_do(project):

@@ -1,5 +1,7 @@
 """Segments ↔ arrays, in the order of the module."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -58,7 +60,7 @@ def test_segments_of_a_label_neither_touch_nor_overlap_and_scores_reach_the_thre
     segments = to_segments(probabilities, threshold)
     for label in range(probabilities.shape[1]):
         own = [segment for segment in segments if segment.label == label]
-        assert all(a.end < b.start for a, b in zip(own, own[1:], strict=False))
+        assert all(a.end < b.start for a, b in pairwise(own))
         assert all(threshold - 1e-9 <= segment.score <= 1 for segment in own)
 
 

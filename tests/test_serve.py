@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from server.conftest import CONFIG
 
 pytestmark = pytest.mark.slow
@@ -73,8 +74,10 @@ class Served:
     def start(self):
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "timelinelabels", "serve", "--host", "127.0.0.1"]
-                + ["--port", str(self.port)],
+                [
+                    *(sys.executable, "-m", "timelinelabels", "serve"),
+                    *("--host", "127.0.0.1", "--port", str(self.port)),
+                ],
                 env=self.environment,
                 stdout=log,
                 stderr=log,

@@ -5,8 +5,8 @@ import random
 
 import numpy as np
 import pytest
-from test_neural_nets import LABELS, easy_video
 
+from test_neural_nets import LABELS, easy_video
 from timelinelabels.errors import TrainingError
 from timelinelabels.training import HELD_OUT_FROM, Example, HeadParameters, train_head
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from support import frame_number, numbered_frame, write_video
 
+from support import frame_number, numbered_frame, write_video
 from timelinelabels.errors import NoVideoStreamError, VideoError
 from timelinelabels.video import DamagedSpan, VideoInfo, VideoReader, probe_video
 

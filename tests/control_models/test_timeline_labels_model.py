@@ -6,8 +6,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from label_studio_sdk.label_interface import LabelInterface
-from support import write_video
 
+from support import write_video
 from timelinelabels.control_models import ControlModel, ProjectModel, Resources, TimelineLabelsModel
 from timelinelabels.control_models.resources import Backbones
 from timelinelabels.errors import ConfigError, TrainingError, VideoError, WeightsNotFoundError

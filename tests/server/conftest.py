@@ -102,8 +102,7 @@ def make_backend(model_root, warm_cache, scenes):
             cache_dir=warm_cache,
             media_roots=(scenes[0].path.parent,),
             predict_wait_seconds=0,
-            database_url="",
-            **changes,
+            **{"database_url": "", **changes},
         )
         app = create_app(settings)
         store, resources = open_store(settings), build_resources(settings, download_weights=False)

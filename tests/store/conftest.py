@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from timelinelabels.store import Store
+from timelinelabels.store.tables import Base
 
 NO_SERVER = "PostgreSQL is not installed (Debian: apt-get install postgresql)"
 
@@ -82,12 +83,11 @@ def postgresql_server() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def migrated_postgresql(postgresql_server: str) -> str:
-    """Name of a database with all tables, to be copied."""
-    name = "template_of_tests"
-    _administer(postgresql_server, f"CREATE DATABASE {name}")
-    with Store(f"{postgresql_server}/{name}") as store:
+    """URL of a database with all tables, to be emptied after each test: making one takes long."""
+    _administer(f"{postgresql_server}/postgres", "CREATE DATABASE migrated")
+    with Store(f"{postgresql_server}/migrated") as store:
         store.migrate()
-    return name
+    return f"{postgresql_server}/migrated"
 
 
 @pytest.fixture(scope="session")
@@ -105,7 +105,11 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'empty' / 'store.sqlite3'}"
         return
-    yield from _postgresql_database(request.getfixturevalue("postgresql_server"), "template1")
+    server = request.getfixturevalue("postgresql_server")
+    name = f"test_{uuid.uuid4().hex}"
+    _administer(f"{server}/postgres", f"CREATE DATABASE {name}")
+    yield f"{server}/{name}"
+    _administer(f"{server}/postgres", f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -116,8 +120,10 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         shutil.copy(request.getfixturevalue("migrated_sqlite"), path)
         yield f"sqlite:///{path}"
         return
-    template = request.getfixturevalue("migrated_postgresql")
-    yield from _postgresql_database(request.getfixturevalue("postgresql_server"), template)
+    database = request.getfixturevalue("migrated_postgresql")
+    yield database
+    tables = ", ".join(Base.metadata.tables)
+    _administer(database, f"TRUNCATE {tables} RESTART IDENTITY")
 
 
 @pytest.fixture
@@ -127,13 +133,6 @@ def store(url: str, clock: Clock) -> Iterator[Store]:
         yield opened
 
 
-def _postgresql_database(server: str, template: str) -> Iterator[str]:
-    name = f"test_{uuid.uuid4().hex}"
-    _administer(server, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield f"{server}/{name}"
-    _administer(server, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def _administer(server: str, statement: str) -> None:
-    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+def _administer(database: str, statement: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(statement)

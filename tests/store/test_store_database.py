@@ -35,12 +35,17 @@ def test_migrating_again_changes_nothing(empty_url):
         assert store.statistics().projects == 1
 
 
-def test_a_database_of_a_newer_version_is_refused(url):
-    database = Database(url)
+def test_a_database_of_a_newer_version_is_refused(empty_url):
+    with Store(empty_url) as store:
+        store.migrate()
+    database = Database(empty_url)
     with database.connection() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     database.close()
-    with Store(url) as store, pytest.raises(StoreError, match="newer version of timelinelabels"):
+    with (
+        Store(empty_url) as store,
+        pytest.raises(StoreError, match="newer version of timelinelabels"),
+    ):
         store.migrate()
 
 

@@ -66,13 +66,14 @@ def write_page(
 <meta name="viewport" content="width=device-width"><title>timelinelabels demo</title>
 <style>{STYLE}</style></head><body>
 <h1>timelinelabels demo</h1>
-<p class="quiet">Learned live from rendered videos, one Submit after another. Backbone: {escape(backbone)}.</p>
+<p class="quiet">Learned live from rendered videos, one Submit after another.
+Backbone: {escape(backbone)}.</p>
 <h2>Score on unseen videos</h2>
 {_curve(steps)}
 <table><tr><th>annotated videos</th><th>model version</th><th>timelinelabels</th>
 <th>per-frame logistic regression</th><th>constant</th></tr>{rows}</table>
 <p class="quiet">Frame F1, mean over labels, on videos that no model has seen. The constant predictor
-says of every frame that each label it has met in training is present, which is the best a constant can do.</p>
+says of every frame that each label it has met in training is present: the best a constant can do.</p>
 <h2>Unseen videos: truth above, prediction below</h2><p>{keys}</p>
 {timelines}</body></html>
 """,

@@ -76,13 +76,13 @@ F1_THRESHOLD = Attribute(
     name="model_classifier_f1_threshold",
     values=Number(0, 1),
     default=0.95,
-    help="Training may stop once this F1 score is reached together with the accuracy threshold.",
+    help="Training stops when the F1 (of held-out videos, once there are three) reaches this.",
 )
 ACCURACY_THRESHOLD = Attribute(
     name="model_classifier_accuracy_threshold",
     values=Number(0, 1),
     default=1.0,
-    help="Training may stop once this accuracy is reached together with the F1 threshold.",
+    help="Training stops when the frame accuracy reaches this.",
 )
 SCORE_THRESHOLD = Attribute(
     name="model_score_threshold",
