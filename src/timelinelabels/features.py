@@ -40,7 +40,7 @@ from timelinelabels.feature_folder import (
     tidy,
     unless_in_the_making,
 )
-from timelinelabels.prefetch import prefetched
+from timelinelabels.prefetch import computed_in_order, prefetched
 from timelinelabels.timestamps import DamagedSpan
 
 if TYPE_CHECKING:
@@ -99,12 +99,13 @@ class FeatureStore:
 
     Args:
         folder: made on first use: `features/` (one file a video) and `hashes/`.
-        max_bytes: once `features/` is larger, the least recently used files are removed, except
-            the one just made; None: no limit.
+        max_bytes: where a new file makes `features/` larger than this, the least recently used
+            files are removed, never the new one; None: no limit.
     """
 
-    def __init__(self, folder: Path, *, max_bytes: int | None = None) -> None:
+    def __init__(self, folder: Path, *, max_bytes: int | None = None, workers: int = 1) -> None:
         self.folder = folder
+        self.workers = workers
         self.max_bytes = max_bytes
 
     @property
@@ -215,8 +216,11 @@ class FeatureStore:
             FeatureFileWriter(path, backbone.feature_dim) as writer,
         ):
             with prefetched(reader, depth=_BATCHES_AHEAD) as batches:
-                for batch in batches:
-                    values = _as_float16(backbone, backbone.embed(batch.frames), len(batch.pts))
+                embedded = computed_in_order(
+                    lambda batch: backbone.embed(batch.frames), batches, workers=self.workers
+                )
+                for batch, embedding in embedded:
+                    values = _as_float16(backbone, embedding, len(batch.pts))
                     writer.append(values, batch.pts)
                     anything = anything or bool(values.any())
                     done += len(batch.pts)

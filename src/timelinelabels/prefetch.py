@@ -1,15 +1,18 @@
-"""Read ahead in a thread, so that decoding the next batch overlaps with the network's work on this."""
+"""Overlap: decode the next batch while the network works on this one, and on several at a time."""
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 _LOOK_AROUND_SECONDS = 0.1  # how soon a producer with a full queue notices that nobody wants more
 
@@ -64,3 +67,27 @@ def prefetched(items: Iterable[T], *, depth: int) -> Iterator[Iterator[T]]:
     finally:
         unwanted.set()
         thread.join()
+
+
+def computed_in_order(
+    function: Callable[[T], R], items: Iterable[T], *, workers: int
+) -> Iterator[tuple[T, R]]:
+    """(item, function(item)) in the order of `items`, with `workers` calls at a time in threads.
+
+    At most one more item than there are workers is held. An exception of a call is raised, itself,
+    in its turn.
+    """
+    with ThreadPoolExecutor(workers, thread_name_prefix="embed") as pool:
+        under_way: deque[tuple[T, Future[R]]] = deque()
+        try:
+            for item in items:
+                under_way.append((item, pool.submit(function, item)))
+                if len(under_way) > workers:
+                    first, result = under_way.popleft()
+                    yield first, result.result()
+            while under_way:
+                first, result = under_way.popleft()
+                yield first, result.result()
+        finally:
+            for _, result in under_way:
+                result.cancel()

@@ -1,7 +1,10 @@
 """From settings to the objects that every shell needs; constructed once, passed down."""
 
 import logging
+import os
 import sys
+
+import torch
 
 from timelinelabels.control_models.project_model import ProjectModel
 from timelinelabels.control_models.resources import Backbones, Resources
@@ -28,7 +31,12 @@ def build_resources(settings: Settings, *, download_weights: bool) -> Resources:
         max_bytes=int(settings.max_media_gb * GIB),
         read_timeout=settings.media_timeout_seconds,
     )
-    features = FeatureStore(settings.cache_dir, max_bytes=settings.cache_max_bytes)
+    # One thread for each network call, and several calls at a time: a call of many threads waits for
+    # the slowest at every layer, and on a busy machine that costs a factor of ten.
+    torch.set_num_threads(1)
+    features = FeatureStore(
+        settings.cache_dir, max_bytes=settings.cache_max_bytes, workers=os.cpu_count() or 1
+    )
     return Resources(
         backbones=Backbones(
             settings.model_root,

@@ -15,7 +15,7 @@ What may be wrong with the stamps of a stream, and what is done about it:
 
 from __future__ import annotations
 
-import heapq
+import bisect
 import logging
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -77,7 +77,7 @@ class StreamClock:
         # None: the first frame tells. FFmpeg fills an AVI's missing stamps with guesses.
         self._decoding_order = stream.container.format.name == "avi"
         self._stamped: bool | None = False if self._decoding_order else None
-        self._unused: list[int] = []  # heap: stamps in decoding order that no frame has yet
+        self._unused: list[int] = []  # ascending: stamps in decoding order that no frame has yet
         self._count = 0  # frames that should have come so far; the clock of unstamped streams
         self._waiting: set[int] = set()  # stamps of packets whose frame has not come yet
         self._failed_at: int | None = None  # stamp of the newest packet that gave an error
@@ -94,7 +94,7 @@ class StreamClock:
     def sent(self, packet: Packet[VideoStream]) -> None:
         """`packet` is about to be decoded."""
         if self._decoding_order and packet.dts is not None:
-            heapq.heappush(self._unused, packet.dts)
+            bisect.insort(self._unused, packet.dts)
         elif packet.pts is not None and not packet.is_discard and self._is_new(packet.pts):
             self._waiting.add(packet.pts)
 
@@ -107,7 +107,6 @@ class StreamClock:
         self._failed, self._failed_at = True, at
         if packet is not None and packet.dts in self._unused:
             self._unused.remove(packet.dts)
-            heapq.heapify(self._unused)
         if self._stamped is False:
             after = self._start if self.last is None else self.last + 1
             self._begin_damage(after, self._undecodable())
@@ -163,7 +162,7 @@ class StreamClock:
         if self._stamped and frame.pts is not None:
             return frame.pts
         if self._unused:
-            return heapq.heappop(self._unused)
+            return self._unused.pop(0)
         if self._frame_length is None:
             raise VideoError(
                 f"{self._path}: its frames carry no time stamps and the stream no frame rate, so "

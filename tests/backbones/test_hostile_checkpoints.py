@@ -1,5 +1,6 @@
 """Checkpoints that want to run something, or to exhaust the machine. Nothing of them happens."""
 
+import contextlib
 import io
 import pickle
 import struct
@@ -324,7 +325,7 @@ def test_a_tensor_outside_its_storage_is_an_error(
     path = write_archive(
         tmp_path / "evil.pt", protocol_2(dictionary(a=tensor)), members={"data/0": bytes(16)}
     )
-    with pytest.raises(CheckpointError, match="tensor"):
+    with pytest.raises(CheckpointError, match=r"outside its storage|other than counts"):
         opened(path)
 
 
@@ -470,7 +471,7 @@ def test_a_file_that_was_cut_off_is_an_error_that_says_so(
     content = seeded_weights.read_bytes()
     path = tmp_path / "cut.pt"
     path.write_bytes(content[: int(len(content) * kept)])
-    with pytest.raises(CheckpointError, match="cut off|empty"):
+    with pytest.raises(CheckpointError, match=r"cut off|empty"):
         opened(path)
 
 
@@ -492,10 +493,8 @@ def test_a_pickle_with_changed_bytes_opens_or_is_a_checkpoint_error(
     for position in data.draw(st.lists(st.integers(0, len(pickled) - 1), min_size=1, max_size=3)):
         pickled[position] = data.draw(st.integers(0, 255))
     path = repacked(seeded_weights, tmp_path / "changed.pt", data_pkl=bytes(pickled))
-    try:
+    with contextlib.suppress(CheckpointError):
         opened(path)
-    except CheckpointError:
-        pass
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -518,7 +517,5 @@ def test_an_archive_with_changed_bytes_opens_or_is_a_checkpoint_error(
         content[position] = data.draw(st.integers(0, 255))
     path = tmp_path / "changed.pt"
     path.write_bytes(content)
-    try:
+    with contextlib.suppress(CheckpointError):
         opened(path)
-    except CheckpointError:
-        pass

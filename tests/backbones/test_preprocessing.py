@@ -9,10 +9,10 @@ from checkpoint_files import changed_checkpoint, trusted_load
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from torchvision_operators import import_torchvision
 
 from timelinelabels.backbones import Preprocessing, YoloBackbone
 from timelinelabels.errors import CheckpointError
+from torchvision_operators import import_torchvision
 
 NONE = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 
@@ -131,11 +131,13 @@ def test_a_training_size_that_is_none_is_an_error(
 
 
 def test_a_huge_training_size_is_an_error(seeded_weights: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="imgsz|4096"):
+    with pytest.raises(CheckpointError, match=r"imgsz|4096"):
         with_transforms(seeded_weights, tmp_path / "a.pt", 5000)
 
 
-def test_another_interpolation_than_bilinear_is_an_error(seeded_weights: Path, tmp_path: Path) -> None:
+def test_another_interpolation_than_bilinear_is_an_error(
+    seeded_weights: Path, tmp_path: Path
+) -> None:
     with pytest.raises(CheckpointError, match="bicubic"):
         with_transforms(seeded_weights, tmp_path / "a.pt", 64, size=64, interpolation="BICUBIC")
 
@@ -151,3 +153,24 @@ def test_unusual_transforms_are_named_in_the_log(
     path = changed_checkpoint(seeded_weights, tmp_path / "a.pt", model=model)
     assert YoloBackbone.open(path).preprocessing == Preprocessing(resize=64, crop=(64, 64), **NONE)
     assert "Grayscale" in caplog.text
+
+
+def test_the_normalisation_that_ultralytics_recorded_before_8_1_is_kept(
+    seeded_weights: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    import_torchvision()
+    from torchvision import transforms
+    from ultralytics.data.augment import CenterCrop, ToTensor
+
+    mean, std = (0.5, 0.25, 0.125), (0.5, 0.25, 0.75)
+    model = trusted_load(seeded_weights)["model"]
+    for statistics, steps in (
+        ((mean, std), [CenterCrop(64), ToTensor(), transforms.Normalize(mean, std)]),
+        ((NONE["mean"], NONE["std"]), [CenterCrop(64), ToTensor()]),
+    ):
+        model.transforms = transforms.Compose(steps)
+        path = changed_checkpoint(seeded_weights, tmp_path / "a.pt", model=model)
+        found = YoloBackbone.open(path).preprocessing
+        assert (found.mean, found.std) == statistics
+        assert (found.resize, found.crop) == (64, (64, 64))
+    assert caplog.text == ""

@@ -36,7 +36,9 @@ def test_a_root_that_is_a_link_itself_may_be_named_both_ways(root: Path, tmp_pat
     link = tmp_path / "link"
     link.symlink_to(root)
     for given in ("own/leaf.pt", f"{link}/own/leaf.pt", f"{root}/own/leaf.pt"):
-        assert resolve_weights(given, model_root=link, allow_custom=True) == root / "own" / "leaf.pt"
+        assert (
+            resolve_weights(given, model_root=link, allow_custom=True) == root / "own" / "leaf.pt"
+        )
 
 
 @pytest.mark.parametrize(

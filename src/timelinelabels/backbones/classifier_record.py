@@ -103,6 +103,8 @@ def _model(root: Any) -> Record:
     """The record of the ClassificationModel that Ultralytics would load, or what is there instead."""
     if isinstance(root, Record):
         raise _other(f"this is a bare {root.type} without Ultralytics' notes on its training")
+    if isinstance(root, StoredTensor):
+        raise _other("this is a single tensor")
     if not isinstance(root, dict):
         raise _other(f"this is {describe(root)}, not a checkpoint")
     if root and all(isinstance(value, StoredTensor) for value in root.values()):

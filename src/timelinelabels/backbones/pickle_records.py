@@ -167,8 +167,10 @@ class _Machine:
         self._stack.append(value)
 
     def _tuple(self, count: int) -> None:
-        values = [self._pop() for _ in range(count)]
-        self._push(tuple(reversed(values)))
+        values = tuple(self._stack[-count:])
+        if len(values) < count or any(value is _MARK for value in values):
+            raise CheckpointError("its pickle takes from an empty stack: the file is damaged")
+        self._stack[-count:] = [values]
 
     # Names and what would be done with them
 

@@ -22,6 +22,12 @@ from timelinelabels.errors import CheckpointError
 DEFAULT_SIZE = 224
 """What Ultralytics' classification weights are trained on, where a file does not say."""
 
+_USUAL = ("Resize", "CenterCrop", "ToTensor", "Normalize")
+_BEFORE_8_1 = ("CenterCrop", "ToTensor")
+"""Classes of Ultralytics' own then: they cut the centre square and scale it, which shows the same."""
+
+_Channels = tuple[float, float, float]
+_NO_NORMALISATION: tuple[_Channels, _Channels] = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 _STRIDE = 32
 _BILINEAR = ("bilinear", 2)  # torchvision's name, and Pillow's number that older versions recorded
 
@@ -41,22 +47,25 @@ def recorded_preprocessing(
     Raises:
         CheckpointError: what is recorded cannot be followed, or is out of range.
     """
-    transforms = _transforms(model_state.get("transforms"))
+    steps = _steps(model_state.get("transforms"))
+    recorded = steps if _are(steps, "torchvision.", *_USUAL) else []
     size = (
         _image_size(_attribute(train_args, "imgsz"))
         or _image_size(_attribute(model_state.get("args"), "imgsz"))
-        or (_pair(_state(transforms[0]).get("size")) if transforms else None)
+        or (_pair(_state(recorded[0]).get("size")) if recorded else None)
         or (DEFAULT_SIZE, DEFAULT_SIZE)
     )
     try:
-        if transforms and _pair(_state(transforms[0]).get("size")) == size:
-            return _as_recorded(transforms, archive)
+        if recorded and _pair(_state(recorded[0]).get("size")) == size:
+            return _as_recorded(recorded, archive)
+        mean, std = _NO_NORMALISATION
+        if _are(steps[:2], "ultralytics.", *_BEFORE_8_1) and _are(
+            steps[2:], "torchvision.", "Normalize"
+        ):
+            mean, std = _statistics(steps[2], archive)
         height, width = size
         return Preprocessing(
-            resize=height if height == width else size,
-            crop=size,
-            mean=(0.0, 0.0, 0.0),
-            std=(1.0, 1.0, 1.0),
+            resize=height if height == width else size, crop=size, mean=mean, std=std
         )
     except (ValueError, OverflowError) as error:
         raise CheckpointError(
@@ -64,29 +73,35 @@ def recorded_preprocessing(
         ) from error
 
 
-def _transforms(compose: Any) -> list[Record]:
-    """The four recorded steps, or nothing where there are none of the usual kind."""
+def _steps(compose: Any) -> list[Record]:
+    """The recorded transforms, in order; one that is not of a known kind is told to the log."""
     if compose is None:
         return []
     steps = _state(compose).get("transforms") if isinstance(compose, Record) else None
     steps = steps if isinstance(steps, list) else []
-    names = [
-        step.type.name
-        for step in steps
-        if isinstance(step, Record) and step.type.module.startswith("torchvision.")
-    ]
-    if len(names) == len(steps) and names == ["Resize", "CenterCrop", "ToTensor", "Normalize"]:
+    if all(isinstance(step, Record) for step in steps) and (
+        _are(steps, "torchvision.", *_USUAL) or _are(steps[:2], "ultralytics.", *_BEFORE_8_1)
+    ):
         return steps
     logger.warning(
-        "The checkpoint's recorded transforms are not the usual Resize, CenterCrop, ToTensor, "
-        "Normalize (but %s); Ultralytics' defaults for its input size are used",
+        "The checkpoint's recorded transforms are not the usual %s (but %s); Ultralytics' defaults for "
+        "its input size are used",
+        ", ".join(_USUAL),
         ", ".join(map(describe, steps[:8])) or describe(compose),
     )
     return []
 
 
+def _are(steps: list[Record], package: str, *names: str) -> bool:
+    """Whether these steps are just these classes of a package."""
+    return tuple(step.type.name for step in steps) == names and all(
+        step.type.module.startswith(package) for step in steps
+    )
+
+
 def _as_recorded(transforms: list[Record], archive: CheckpointArchive) -> Preprocessing:
-    resize, crop, _, normalize = map(_state, transforms)
+    resize, crop = _state(transforms[0]), _state(transforms[1])
+    mean, std = _statistics(transforms[3], archive)
     interpolation = resize.get("interpolation", "bilinear")
     if isinstance(interpolation, Record):
         interpolation = interpolation.arguments[0] if interpolation.arguments else None
@@ -104,12 +119,18 @@ def _as_recorded(transforms: list[Record], archive: CheckpointArchive) -> Prepro
     return Preprocessing(
         resize=short_side if isinstance(short_side, int) else exact,
         crop=crop_size,
-        mean=_channels(normalize.get("mean"), archive),
-        std=_channels(normalize.get("std"), archive),
+        mean=mean,
+        std=std,
     )
 
 
-def _channels(value: Any, archive: CheckpointArchive) -> tuple[float, float, float]:
+def _statistics(normalize: Record, archive: CheckpointArchive) -> tuple[_Channels, _Channels]:
+    """(mean, std) of a recorded Normalize."""
+    state = _state(normalize)
+    return _channels(state.get("mean"), archive), _channels(state.get("std"), archive)
+
+
+def _channels(value: Any, archive: CheckpointArchive) -> _Channels:
     if isinstance(value, StoredTensor) and value.shape == (3,) and value.is_floating:
         value = value.read(archive).tolist()
     if (

@@ -53,7 +53,7 @@ def write_seeded_checkpoint(
     """
     import torch
 
-    if image_size % 32:
+    if image_size < 32 or image_size % 32:
         raise ValueError(f"image_size must be a multiple of 32, not {image_size}")
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or len(frames) < 16:
         raise ValueError(

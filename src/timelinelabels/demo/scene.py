@@ -1,7 +1,7 @@
 """Short videos with a known truth: a ball enters, is touched by a foot, and leaves.
 
 So that the task is not trivial, each video has a background, light, noise and camera shake of its own,
-and distractors: other balls' colours on squares, a foot that kicks at nothing, passing shadows.
+and distractors: signs that pass by, a foot that kicks at nothing, flickering light.
 """
 
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 WIDTH, HEIGHT, FPS = 160, 120, 25
 LABELS = ("Ball in frame", "Ball touch")
-BALL, FOOT = (235, 110, 40), (60, 45, 110)
-RADIUS = 11
-TOUCH_FRAMES = 10
+BALL, FOOT, GROUND, SIGN = (240, 240, 235), (150, 30, 40), (70, 120, 70), (200, 200, 60)
+RADIUS = 20
+TOUCH_FRAMES = 14
 
 Image = npt.NDArray[np.float32]
 
@@ -53,7 +53,7 @@ def render_scene(path: Path, *, seed: int, frames: int = 200) -> Scene:
     false_kick = int(random.integers(0, frames - 20))
     background = _background(random)
     squares = [(*random.uniform(0, WIDTH, 1), random.uniform(-1, 1)) for _ in range(3)]
-    light, noise = random.uniform(0.6, 1.2), random.uniform(3, 14)
+    light, noise = random.uniform(0.94, 1.06), random.uniform(2, 8)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
@@ -77,7 +77,7 @@ def render_scene(path: Path, *, seed: int, frames: int = 200) -> Scene:
                     foot_x = x - RADIUS - 3
             if foot_x is not None:
                 _foot(picture, foot_x, passes[0].height)
-            flicker = light * (1 + 0.15 * np.sin(index / 17 + seed))
+            flicker = light * (1 + 0.06 * np.sin(index / 17 + seed))
             picture = picture * flicker + random.normal(0, noise, picture.shape)
             image = np.clip(picture, 0, 255).astype(np.uint8)
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
@@ -136,9 +136,13 @@ def _background(random: np.random.Generator) -> Image:
     rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
     field = np.zeros((HEIGHT, WIDTH, 3), dtype=np.float32)
     for channel in range(3):
-        a, b, c = random.uniform(-0.4, 0.4, 3)
+        a, b, c = random.uniform(-0.06, 0.06, 3)
         field[..., channel] = (
-            random.uniform(60, 170) + a * rows + b * columns + 20 * np.sin(c * rows / 6)
+            GROUND[channel]
+            + random.uniform(-6, 6)
+            + a * rows
+            + b * columns
+            + 8 * np.sin(c * rows / 6)
         )
     for x in random.integers(0, WIDTH, 3):
         field[:, x : x + 2] *= 0.7
@@ -156,12 +160,12 @@ def _disc(
 
 def _square(picture: Image, x: float, y: float) -> None:
     left, top = int(x), int(y)
-    picture[top : top + 14, left : left + 14] = BALL
+    picture[top : top + 12, left : left + 12] = SIGN
 
 
 def _foot(picture: Image, x: float, y: float) -> None:
-    left, bottom = max(0, int(x) - 12), int(y) + RADIUS
-    picture[max(0, bottom - 40) : bottom, left : max(left, int(x))] = FOOT
+    left, bottom = max(0, int(x) - 18), int(y) + RADIUS
+    picture[max(0, bottom - 60) : bottom, left : max(left, int(x))] = FOOT
 
 
 def _ranges(active: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
