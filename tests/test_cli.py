@@ -100,7 +100,7 @@ def test_a_video_that_cannot_be_read_is_named_and_the_rest_goes_on(project):
     (project.folder / "mixed.json").write_text(json.dumps(export))
     trained = project("train", "-c", "config.xml", "-t", "mixed.json")
     assert trained.returncode == 0
-    assert "Published v1 · 2 videos" in trained.stdout
+    assert "· 2 videos · training F1" in trained.stdout
     assert "left out: task 2" in trained.stderr
 
 

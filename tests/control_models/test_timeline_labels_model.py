@@ -19,7 +19,7 @@ from timelinelabels.model_registry import ModelRegistry
 
 TRAINABLE = """<View>
   <TimelineLabels name="videoLabels" toName="video" model_trainable="true"
-                  model_classifier_epochs="12">
+                  model_classifier_epochs="60">
     <Label value="Ball in frame"/><Label value="Ball touch"/>
   </TimelineLabels>
   <Video name="video" value="$video" frameRate="25.0"/>
