@@ -11,6 +11,10 @@
     │   ├── MediaForbiddenError          the policy (MEDIA_ROOTS, ALLOWED_MEDIA_HOSTS) does not admit it
     │   ├── MediaTooLargeError           it is larger than MAX_MEDIA_GB
     │   └── DownloadError                the server did not deliver it
+    ├── LabelStudioError                 Label Studio's API did not do what was asked
+    │   ├── LabelStudioUnreachableError  it does not answer, or not in time
+    │   ├── LabelStudioRefusedError      it does not accept the token, or forbids it this
+    │   └── LabelStudioNotFoundError     it has no such thing, or none that the token may see
     ├── VideoError                       the file is there and is not a readable video
     │   └── NoVideoStreamError           audio only, an image-less container
     ├── CheckpointError                  a weights file cannot be used
@@ -69,6 +73,22 @@ class MediaTooLargeError(MediaError):
 
 class DownloadError(MediaError):
     """The server that holds the media file did not deliver it."""
+
+
+class LabelStudioError(TimelineLabelsError):
+    """Label Studio's API did not do what was asked; names what was asked and what came back."""
+
+
+class LabelStudioUnreachableError(LabelStudioError):
+    """Label Studio does not answer, not in time, or with an error of its own (5xx)."""
+
+
+class LabelStudioRefusedError(LabelStudioError):
+    """Label Studio does not accept the token, or the token's user may not do this."""
+
+
+class LabelStudioNotFoundError(LabelStudioError):
+    """Label Studio has no such thing, or none that the token's user may see."""
 
 
 class VideoError(TimelineLabelsError):

@@ -8,12 +8,12 @@ tokens: it is exchanged for one that is valid for 300 s and sent as Bearer.
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import httpx
 
-from timelinelabels.errors import DownloadError
+from timelinelabels.errors import LabelStudioRefusedError
 
 # Of the 300 s: a download that starts at the last moment must still be let in.
 ACCESS_TOKEN_SECONDS = 240
@@ -26,7 +26,13 @@ ACCESS_HELP = (
 
 
 class LabelStudioAccess:
-    """Makes `Authorization` headers; one for all threads of a process."""
+    """Makes `Authorization` headers; one for all threads of a process.
+
+    Args:
+        label_studio_url: where tokens are exchanged.
+        api_key: a legacy token or a personal access token.
+        send: sends one request and reads the answer; its errors pass through.
+    """
 
     def __init__(
         self, label_studio_url: str, api_key: str, send: Callable[[httpx.Request], httpx.Response]
@@ -38,11 +44,16 @@ class LabelStudioAccess:
         self._access_token: str | None = None
         self._renew_at = 0.0
 
+    @property
+    def kind(self) -> str:
+        """What kind of token this is, in Label Studio's words."""
+        return "personal access token" if _JWT.fullmatch(self._api_key) else "legacy token"
+
     def authorization(self) -> str:
         """The header's value.
 
         Raises:
-            DownloadError: Label Studio does not exchange the personal access token.
+            LabelStudioRefusedError: Label Studio does not exchange the personal access token.
         """
         if not _JWT.fullmatch(self._api_key):
             return f"Token {self._api_key}"
@@ -66,9 +77,25 @@ class LabelStudioAccess:
             answer = None
         token = answer.get("access") if isinstance(answer, dict) else None
         if not isinstance(token, str) or not _JWT.fullmatch(token):
-            raise DownloadError(
+            raise LabelStudioRefusedError(
                 f"Label Studio did not exchange the personal access token (HTTP "
                 f"{response.status_code} of {self._refresh_url}): it is wrong, revoked or has "
                 f"expired. {ACCESS_HELP}"
             )
         return token
+
+
+class AccessAuth(httpx.Auth):
+    """Puts the header on every request of an httpx client; a refused access token is renewed once."""
+
+    def __init__(self, access: LabelStudioAccess) -> None:
+        self._access = access
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """httpx's protocol: yield the request, look at the answer."""
+        request.headers["Authorization"] = self._access.authorization()
+        response = yield request
+        if response.status_code == httpx.codes.UNAUTHORIZED and self._access.kind != "legacy token":
+            self._access.forget()
+            request.headers["Authorization"] = self._access.authorization()
+            yield request

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from timelinelabels.errors import (
     DownloadError,
+    LabelStudioError,
     MediaError,
     MediaForbiddenError,
     MediaNotFoundError,
@@ -107,7 +108,7 @@ class Downloader:
             # Compressed, the announced length would not be that of the file.
             request = httpx.Request("GET", hop, headers={"Accept-Encoding": "identity"})
             if with_key and self._access is not None:
-                request.headers["Authorization"] = self._access.authorization()
+                request.headers["Authorization"] = self._authorization(self._access)
             response = self._send(request)
             try:
                 if response.status_code not in _REDIRECTS:
@@ -191,6 +192,12 @@ class Downloader:
         }
         with _failures_of(request.url):
             return self._transport.handle_request(request)
+
+    def _authorization(self, access: LabelStudioAccess) -> str:
+        try:
+            return access.authorization()
+        except LabelStudioError as error:
+            raise DownloadError(str(error)) from None
 
     def _exchange(self, request: httpx.Request) -> httpx.Response:
         """Send one request and read the answer."""

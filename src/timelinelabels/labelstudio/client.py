@@ -1,0 +1,479 @@
+"""Label Studio's API, by its own SDK: what this backend reads from it and writes to it.
+
+==================  ==================================================================================
+read                projects, tasks with annotations, predictions, webhooks, machine-learning backends
+write               predictions, webhooks, machine-learning backends
+==================  ==================================================================================
+
+The SDK makes the requests; tokens are ours (`access.py`), so that the media downloader and the API
+share one implementation, and so are the time-outs, which the SDK leaves to its httpx client. A request
+that writes is sent once: repeated after a lost answer it would write twice.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+import httpx
+
+from timelinelabels.errors import (
+    LabelStudioError,
+    LabelStudioNotFoundError,
+    LabelStudioRefusedError,
+    LabelStudioUnreachableError,
+)
+from timelinelabels.labelstudio.access import ACCESS_HELP, AccessAuth, LabelStudioAccess
+from timelinelabels.labelstudio.payloads import AnnotatedTask, ProjectRef, parse_export
+from timelinelabels.labelstudio.records import utc_time
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 60.0  # a page of a hundred tasks with long timelines takes Label Studio a while
+PAGE_SIZE = 100
+RETRIES = 2  # of requests that only read
+_ONCE: Any = {"max_retries": 0}
+_SHOWN_CHARACTERS = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelStudioProject:
+    """A project as the API tells of it."""
+
+    id: int
+    title: str
+    created_at: datetime
+    label_config: str = field(repr=False)
+    tasks: int
+
+    @property
+    def ref(self) -> ProjectRef:
+        """How /setup, /predict and the store name it."""
+        return ProjectRef(str(self.id), int(self.created_at.timestamp()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredPrediction:
+    """A prediction that Label Studio keeps."""
+
+    id: int
+    task: int
+    model_version: str | None
+    score: float | None
+    result: Sequence[Any] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegisteredWebhook:
+    """A webhook of a project, or of the whole organisation (`project` None)."""
+
+    id: int
+    url: str
+    project: int | None
+    active: bool
+    # It is sent for every action, or for these.
+    all_actions: bool
+    actions: frozenset[str]
+    # Without a payload it tells the action only, and nothing can be learned from it.
+    with_payload: bool
+    headers: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectedBackend:
+    """A machine-learning backend of a project."""
+
+    id: int
+    url: str
+    title: str
+    # "CO" connected, "DI" disconnected, "ER" error, …
+    state: str
+    error: str | None
+    basic_auth_user: str | None
+    interactive: bool
+
+
+class LabelStudioClient:
+    """One Label Studio, as one of its users sees it; for all threads of a process.
+
+    Every method may raise LabelStudioError; the subclass says whether Label Studio is away, refuses
+    the token or has no such thing.
+
+    Args:
+        url: its address as this machine reaches it.
+        api_key: a legacy token or a personal access token.
+        transport: how requests are sent; default: over the network, proxies are not used.
+        timeout: seconds to wait for an answer.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        timeout: float = ANSWER_SECONDS,
+    ) -> None:
+        self.url = url.rstrip("/")
+        # A proxy of the environment is for the internet; Label Studio is mostly a neighbour.
+        self._http = httpx.Client(
+            transport=transport or httpx.HTTPTransport(),
+            timeout=httpx.Timeout(timeout, connect=min(CONNECT_SECONDS, timeout)),
+        )
+        self.access = LabelStudioAccess(self.url, api_key, self._exchange)
+        self._http.auth = AccessAuth(self.access)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    # Who and what is there
+
+    def version(self) -> str:
+        """Label Studio's release."""
+        with self._asking("its version"):
+            return str(self._sdk.versions.get().release)
+
+    def user(self) -> str:
+        """The e-mail address of the token's user."""
+        with self._asking("who the token belongs to"):
+            return str(self._sdk.users.whoami().email)
+
+    def project(self, project_id: int) -> LabelStudioProject:
+        """A project.
+
+        Raises:
+            LabelStudioNotFoundError: there is none, or the token's user may not see it.
+        """
+        with self._asking(f"project {project_id}"):
+            found = _fields(self._sdk.projects.get(id=project_id))
+        with self._understanding(f"project {project_id}"):
+            created_at = utc_time(found["created_at"])
+            if created_at is None:
+                raise ValueError("created_at is missing")
+            return LabelStudioProject(
+                id=int(found["id"]),
+                title=str(found.get("title") or ""),
+                created_at=created_at,
+                label_config=str(found.get("label_config") or ""),
+                tasks=int(found.get("task_number") or 0),
+            )
+
+    # Tasks
+
+    def annotated_tasks(self, project_id: int) -> Iterator[AnnotatedTask]:
+        """All tasks that have annotations which are no skips, with those."""
+        return self._tasks(project_id, [_count_filter("total_annotations", "greater", 0)])
+
+    def tasks(
+        self, project_id: int, *, only_unlabeled: bool = False, after_id: int = 0
+    ) -> Iterator[AnnotatedTask]:
+        """Tasks in the order of their ids.
+
+        Args:
+            project_id: of the project.
+            only_unlabeled: those without annotations; a skip is none.
+            after_id: only tasks with larger ids.
+        """
+        filters = [_count_filter("id", "greater", after_id)] if after_id else []
+        if only_unlabeled:
+            filters.append(_count_filter("total_annotations", "equal", 0))
+        return self._tasks(project_id, filters)
+
+    def _tasks(
+        self, project_id: int, filters: Sequence[Mapping[str, Any]]
+    ) -> Iterator[AnnotatedTask]:
+        query = {
+            "filters": {"conjunction": "and", "items": list(filters)},
+            "ordering": ["tasks:id"],  # else a page may repeat or leave out what another one has
+        }
+        page, seen = 1, 0
+        what = f"page {{}} of the tasks of project {project_id}"
+        while True:
+            with self._asking(what.format(page)):
+                answer = self._sdk.tasks.list(
+                    project=project_id,
+                    query=json.dumps(query),
+                    fields="all",
+                    page=page,
+                    page_size=PAGE_SIZE,
+                )
+                items = [_fields(item) for item in answer.items or []]
+                total = int(answer.response.total)
+            with self._understanding(what.format(page)):
+                yield from parse_export(items)
+            seen, page = seen + len(items), page + 1
+            if not items or seen >= total:  # a page past the end is a 404
+                return
+
+    # Predictions
+
+    def predictions(self, task_id: int) -> list[StoredPrediction]:
+        """All predictions of a task."""
+        with self._asking(f"the predictions of task {task_id}"):
+            found = [_fields(item) for item in self._sdk.predictions.list(task=task_id)]
+        with self._understanding(f"the predictions of task {task_id}"):
+            return [_prediction(item) for item in found]
+
+    def create_prediction(
+        self, task_id: int, *, result: Sequence[Any], score: float, model_version: str
+    ) -> StoredPrediction:
+        """Store a prediction; Label Studio neither checks it nor looks for one like it."""
+        with self._asking(f"a new prediction of task {task_id}"):
+            return _prediction(
+                _fields(
+                    self._sdk.predictions.create(
+                        task=task_id,
+                        result=list(result),
+                        score=score,
+                        model_version=model_version,
+                        request_options=_ONCE,
+                    )
+                )
+            )
+
+    def delete_prediction(self, prediction_id: int) -> None:
+        """Delete a prediction; one that is not there any more is as good as deleted."""
+        try:
+            with self._asking(f"the deletion of prediction {prediction_id}"):
+                self._sdk.predictions.delete(id=prediction_id, request_options=_ONCE)
+        except LabelStudioNotFoundError:
+            return
+
+    def import_predictions(self, project_id: int, predictions: Sequence[Mapping[str, Any]]) -> int:
+        """Store many predictions, each with `task`, `result`, `score` and `model_version`.
+
+        Returns:
+            How many were stored.
+        """
+        from label_studio_sdk import PredictionRequest
+
+        with self._asking(f"the import of {len(predictions)} predictions to project {project_id}"):
+            answer = self._sdk.projects.import_predictions(
+                id=project_id,
+                request=[PredictionRequest(**prediction) for prediction in predictions],
+                request_options=_ONCE,
+            )
+            return int(answer.created or 0)
+
+    # Webhooks and backends
+
+    def webhooks(self, project_id: int) -> list[RegisteredWebhook]:
+        """The webhooks that this project's events are sent to, those of the organisation too."""
+        with self._asking(f"the webhooks of project {project_id}"):
+            found = [_fields(hook) for hook in self._sdk.webhooks.list()]
+        with self._understanding("webhooks"):
+            hooks = [_webhook(item) for item in found]
+        return [hook for hook in hooks if hook.project in (None, project_id)]
+
+    def create_webhook(
+        self, project_id: int, url: str, headers: Mapping[str, str]
+    ) -> RegisteredWebhook:
+        """Register a webhook for all events of a project, with their payloads."""
+        with self._asking(f"a webhook of project {project_id}"):
+            return _webhook(
+                _fields(
+                    self._sdk.webhooks.create(
+                        url=url,
+                        project=project_id,
+                        headers=dict(headers),
+                        is_active=True,
+                        send_payload=True,
+                        send_for_all_actions=True,
+                        request_options=_ONCE,
+                    )
+                )
+            )
+
+    def update_webhook(self, hook: RegisteredWebhook, url: str, headers: Mapping[str, str]) -> None:
+        """Make a webhook one for all events, with their payloads, to this address."""
+        with self._asking(f"a change of webhook {hook.id}"):
+            self._sdk.webhooks.update(
+                hook.id,
+                url=url,
+                headers=dict(headers),
+                is_active=True,
+                send_payload=True,
+                send_for_all_actions=True,
+            )
+
+    def backends(self, project_id: int) -> list[ConnectedBackend]:
+        """The machine-learning backends of a project; only the first is asked for predictions."""
+        with self._asking(f"the machine-learning backends of project {project_id}"):
+            found = [_fields(backend) for backend in self._sdk.ml.list(project=project_id)]
+        with self._understanding("machine-learning backends"):
+            return [_backend(item) for item in found]
+
+    def create_backend(
+        self, project_id: int, url: str, *, title: str, basic_auth: tuple[str, str] | None
+    ) -> ConnectedBackend:
+        """Connect a backend; Label Studio calls its /health and /setup before it answers."""
+        with self._asking(f"the connection of {url} to project {project_id}"):
+            created = self._sdk.ml.create(
+                project=project_id,
+                url=url,
+                title=title,
+                is_interactive=False,
+                **_credentials(basic_auth),
+                request_options=_ONCE,
+            )
+            return _backend(_fields(created))
+
+    def update_backend(
+        self,
+        backend: ConnectedBackend,
+        project_id: int,
+        url: str,
+        *,
+        basic_auth: tuple[str, str] | None,
+    ) -> ConnectedBackend:
+        """Change a backend's credentials and let Label Studio connect to it anew."""
+        with self._asking(f"a change of backend {backend.id}"):
+            changed = self._sdk.ml.update(
+                str(backend.id), project=project_id, url=url, **_credentials(basic_auth)
+            )
+            return _backend(_fields(changed))
+
+    # Requests
+
+    @cached_property
+    def _sdk(self) -> Any:
+        from label_studio_sdk import LabelStudio  # half a second
+
+        # The SDK insists on a key; the header that goes out is that of `AccessAuth`.
+        return LabelStudio(
+            base_url=self.url, api_key="unused", httpx_client=self._http, max_retries=RETRIES
+        )
+
+    def _exchange(self, request: httpx.Request) -> httpx.Response:
+        with self._asking("an access token"):
+            return self._http.send(request, auth=None)
+
+    @contextmanager
+    def _asking(self, what: str) -> Iterator[None]:
+        """Turn whatever goes wrong with a request into our errors."""
+        from label_studio_sdk.core.api_error import ApiError
+
+        where = f"Label Studio at {self.url}, asked for {what}"
+        try:
+            yield
+        except ApiError as error:
+            raise _api_error(where, error.status_code, error.body) from None
+        except httpx.TimeoutException as error:
+            raise LabelStudioUnreachableError(
+                f"{where}: no answer in time ({type(error).__name__})"
+            ) from None
+        except httpx.HTTPError as error:
+            raise LabelStudioUnreachableError(
+                f"{where}: {error or type(error).__name__}. Is LABEL_STUDIO_URL its address as this "
+                "machine reaches it, and does it run?"
+            ) from None
+        except ValueError as error:  # no JSON, or not the fields that the SDK expects
+            raise _not_label_studio(where, type(error).__name__) from None
+
+    @contextmanager
+    def _understanding(self, what: str) -> Iterator[None]:
+        """Turn an answer that lacks something into our error."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError) as error:
+            raise LabelStudioError(
+                f"Label Studio at {self.url} tells of {what} in a way that is not understood: {error}"
+            ) from None
+
+
+def _not_label_studio(where: str, why: str) -> LabelStudioError:
+    return LabelStudioError(
+        f"{where}: the answer is not Label Studio's ({why}); does LABEL_STUDIO_URL lead to it?"
+    )
+
+
+def _api_error(where: str, status: int | None, body: Any) -> LabelStudioError:
+    """The error for an HTTP status; it shows Label Studio's own words where there are any."""
+    detail = body.get("detail") if isinstance(body, Mapping) else None
+    if isinstance(body, Mapping) and body.get("validation_errors"):
+        detail = json.dumps(body["validation_errors"], ensure_ascii=False)
+    elif detail is None and isinstance(body, Mapping | list) and status == httpx.codes.BAD_REQUEST:
+        detail = json.dumps(body, ensure_ascii=False, default=str)
+    said = f" {str(detail)[:_SHOWN_CHARACTERS]}" if detail else ""
+    text = f"{where}: HTTP {status}.{said}"
+    if status is not None and status < 300:  # the SDK could not read the body
+        return _not_label_studio(where, "no JSON")
+    if status == httpx.codes.UNAUTHORIZED:
+        return LabelStudioRefusedError(f"{text} {ACCESS_HELP}")
+    if status == httpx.codes.FORBIDDEN:
+        return LabelStudioRefusedError(text)
+    if status == httpx.codes.NOT_FOUND:
+        return LabelStudioNotFoundError(
+            f"{text} It is not there, or the token's user may not see it"
+        )
+    if status is not None and 300 <= status < 400:
+        return LabelStudioError(f"{text} It redirects: set LABEL_STUDIO_URL to the address behind")
+    if status is None or status >= 500:
+        return LabelStudioUnreachableError(text)
+    return LabelStudioError(text)
+
+
+def _count_filter(column: str, operator: str, value: int) -> dict[str, Any]:
+    """A filter of Label Studio's Data Manager on a number."""
+    return {
+        "filter": f"filter:tasks:{column}",
+        "operator": operator,
+        "type": "Number",
+        "value": value,
+    }
+
+
+def _fields(model: Any) -> dict[str, Any]:
+    """The fields of a model of the SDK, also those that it does not know."""
+    fields: dict[str, Any] = model if isinstance(model, dict) else model.model_dump()
+    return fields
+
+
+def _prediction(item: Mapping[str, Any]) -> StoredPrediction:
+    return StoredPrediction(
+        id=int(item["id"]),
+        task=int(item["task"]),
+        model_version=item.get("model_version"),
+        score=item.get("score"),
+        result=item.get("result") or [],
+    )
+
+
+def _webhook(item: Mapping[str, Any]) -> RegisteredWebhook:
+    headers = item.get("headers")
+    return RegisteredWebhook(
+        id=int(item["id"]),
+        url=str(item["url"]),
+        project=item.get("project"),
+        active=bool(item.get("is_active", True)),
+        all_actions=bool(item.get("send_for_all_actions", True)),
+        actions=frozenset(str(action) for action in item.get("actions") or ()),
+        with_payload=bool(item.get("send_payload", True)),
+        headers=headers if isinstance(headers, Mapping) else {},
+    )
+
+
+def _backend(item: Mapping[str, Any]) -> ConnectedBackend:
+    return ConnectedBackend(
+        id=int(item["id"]),
+        url=str(item["url"]),
+        title=str(item.get("title") or ""),
+        state=str(item.get("state") or ""),
+        error=item.get("error_message") or None,
+        basic_auth_user=item.get("basic_auth_user") or None,
+        interactive=bool(item.get("is_interactive")),
+    )
+
+
+def _credentials(basic_auth: tuple[str, str] | None) -> dict[str, str]:
+    if basic_auth is None:
+        return {"auth_method": "NONE"}
+    user, password = basic_auth
+    return {
+        "auth_method": "BASIC_AUTH",
+        "basic_auth_user": user,
+        "basic_auth_pass": password,
+    }
