@@ -1,8 +1,6 @@
 """From settings to the objects that every shell needs; constructed once, passed down."""
 
-import logging
 import os
-import sys
 
 import torch
 
@@ -72,37 +70,3 @@ def model_version(store: Store, project: ProjectModel) -> str:
         project.prediction_fingerprint(),
         lambda number: f"v{number} · {description}",
     )
-
-
-class _Redact(logging.Filter):
-    """Replaces secrets in log lines, whatever wrote them."""
-
-    def __init__(self, secrets: list[str]) -> None:
-        super().__init__()
-        self._secrets = secrets
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        for secret in self._secrets:
-            message = message.replace(secret, "***")
-        record.msg, record.args = message, ()
-        return True
-
-
-def configure_logging(settings: Settings, *, quiet: bool = False) -> None:
-    """Log lines of this process to standard error, without secrets.
-
-    Args:
-        settings: of this process.
-        quiet: only warnings, unless LOG_LEVEL was set (commands show progress bars instead).
-    """
-    explicit = "log_level" in settings.model_fields_set
-    level = "WARNING" if quiet and not explicit else settings.log_level
-    keys = (settings.label_studio_api_key, settings.basic_auth_pass)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    handler.addFilter(_Redact([key.get_secret_value() for key in keys if key]))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-    # At DEBUG these would write request headers, with the tokens in them.
-    for chatty in ("httpx", "httpcore", "urllib3", "PIL", "alembic", "filelock"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)

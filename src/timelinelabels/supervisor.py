@@ -52,8 +52,8 @@ class Supervisor:
         self._environment = environment
         self._stop = threading.Event()
         python = sys.executable
+        # In the order of their starts: a person may already wait for the web process.
         self._children = [
-            _Child(name="worker", command=[python, "-m", "timelinelabels", "worker"]),
             _Child(
                 name="web",
                 command=[
@@ -65,6 +65,7 @@ class Supervisor:
                     "timelinelabels.server.app:create_app_from_environment()",
                 ],
             ),
+            _Child(name="worker", command=[python, "-m", "timelinelabels", "worker"]),
         ]
 
     def run(self) -> None:

@@ -19,7 +19,7 @@ def offline_settings(folders: Sequence[Path]) -> "Settings":
     Paths relative to `folders` come first; absolute paths are admitted, since who runs the command may
     read them anyway.
     """
-    from timelinelabels.runtime import configure_logging
+    from timelinelabels.log_output import configure_logging
     from timelinelabels.settings import load_settings
 
     settings = load_settings()

@@ -20,7 +20,7 @@ def serve(
 
     Example: MODEL_ROOT=models CACHE_DIR=cache_dir timelinelabels serve
     """
-    from timelinelabels.runtime import configure_logging
+    from timelinelabels.log_output import configure_logging
     from timelinelabels.settings import load_settings
     from timelinelabels.supervisor import Supervisor
 
@@ -39,7 +39,8 @@ def worker() -> None:
     import signal
 
     from timelinelabels.lifeline import watch_lifeline
-    from timelinelabels.runtime import build_resources, configure_logging, open_store
+    from timelinelabels.log_output import configure_logging
+    from timelinelabels.runtime import build_resources, open_store
     from timelinelabels.settings import load_settings
     from timelinelabels.worker import Worker
 

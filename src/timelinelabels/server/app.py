@@ -7,7 +7,8 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from timelinelabels.errors import TimelineLabelsError
-from timelinelabels.runtime import build_resources, configure_logging, open_store
+from timelinelabels.log_output import configure_logging
+from timelinelabels.runtime import build_resources, open_store
 from timelinelabels.server.auth import require_basic_auth
 from timelinelabels.server.monitoring import Monitoring
 from timelinelabels.server.predictions import PredictionService
