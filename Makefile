@@ -3,11 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Label Studio pins versions of its own, so it has an environment of its own; several checkouts may share it.
+LABEL_STUDIO := label-studio==1.23.2
+LABEL_STUDIO_VENV := $(or $(TIMELINELABELS_LABEL_STUDIO_VENV),.labelstudio-venv)
+LABEL_STUDIO_READY := $(LABEL_STUDIO_VENV)/.ready-$(LABEL_STUDIO)
 
-.PHONY: help demo test test-fast lint format install clean
+.PHONY: help demo test test-fast test-e2e lint format install label-studio clean
 
 help:  ## Show what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: $(READY)  ## Make .venv with everything in it
 
@@ -28,6 +32,17 @@ test: $(READY)  ## Run all tests
 test-fast: $(READY)  ## Run the tests that take under a minute together
 	$(BIN)/python -m pytest -m "not slow"
 
+test-e2e: $(READY)  ## Run the tests against a real Label Studio and browser
+	$(BIN)/python -m pytest tests/e2e
+
+label-studio: $(LABEL_STUDIO_READY)  ## Install the Label Studio that these tests need (1 GB)
+
+$(LABEL_STUDIO_READY):
+	$(PYTHON) -m venv $(LABEL_STUDIO_VENV)
+	$(LABEL_STUDIO_VENV)/bin/pip install --quiet '$(LABEL_STUDIO)'
+	@rm -rf $(LABEL_STUDIO_VENV)/migrated-data
+	@touch '$@'
+
 lint: $(READY)  ## Check style, types and the import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -39,4 +54,4 @@ format: $(READY)  ## Format the code
 	$(BIN)/ruff format .
 
 clean:  ## Remove .venv and what the demo made
-	rm -rf $(VENV) demo-output
+	rm -rf $(VENV) .labelstudio-venv demo-output e2e-output

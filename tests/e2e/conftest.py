@@ -1,0 +1,70 @@
+"""A real Label Studio, a real backend and a real browser, each started once for all tests here.
+
+Where one of them is not installed, the tests that need it are skipped with the reason.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.backend import Backend
+from e2e.clips import render_clip
+from e2e.label_studio import TOKEN, Api, LabelStudio, label_studio_command
+from timelinelabels.demo.scene import Scene
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.timeout(900))
+
+
+@pytest.fixture(scope="session")
+def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudio]:
+    """A running Label Studio with an empty database."""
+    command = label_studio_command()
+    if command is None:
+        pytest.skip("Label Studio is not installed: run `make label-studio`")
+    server = LabelStudio(command, tmp_path_factory.mktemp("label-studio"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def api(label_studio: LabelStudio) -> Iterator[Api]:
+    """Its API, with the legacy token of its only user."""
+    api = Api(label_studio.url, TOKEN)
+    yield api
+    api.close()
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Scene]:
+    """Five short videos; what is to be seen in them is easily learned from three."""
+    folder = tmp_path_factory.mktemp("clips")
+    return [render_clip(folder / f"match {n}.mp4", seed=n) for n in range(5)]
+
+
+@pytest.fixture(scope="session")
+def served(
+    label_studio: LabelStudio, seeded_weights: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Backend]:
+    """A running backend that may read this Label Studio."""
+    folder = tmp_path_factory.mktemp("backend")
+    models = folder / "models"
+    models.mkdir()
+    shutil.copyfile(seeded_weights, models / "yolov8n-cls.pt")
+    backend = Backend(folder, LABEL_STUDIO_URL=label_studio.url, LABEL_STUDIO_API_KEY=TOKEN)
+    try:
+        backend.start()
+        yield backend
+    finally:
+        backend.stop()
