@@ -5,7 +5,6 @@ Shells share this: the web process asks and waits, a worker asks before it train
 
 import hashlib
 
-from timelinelabels.content_hash import known_content_hash
 from timelinelabels.control_models.resources import Resources
 from timelinelabels.features import Features
 from timelinelabels.store import Store, WorkState
@@ -22,23 +21,37 @@ def find_features(resources: Resources, source: str, model_path: str | None) -> 
         MediaError: the source is refused or missing.
         CheckpointError: the backbone cannot be used.
     """
-    path = resources.media.locate(source)
-    if path is None:
-        return None
-    media_hash = known_content_hash(path, memo=resources.features.hashes)
-    if media_hash is None:
-        return None
-    return resources.features.load(media_hash, resources.backbones.open(model_path).fingerprint)
+    return resources.find_features(source, model_path)
 
 
 def want_extraction(
-    store: Store, resources: Resources, source: str, model_path: str | None
+    store: Store,
+    resources: Resources,
+    source: str,
+    model_path: str | None,
+    *,
+    task_id: str | None = None,
 ) -> WorkState:
     """Ask a worker for a video's features, and see where that work stands.
+
+    Where the features are there, the worker only asks the server whether the file has changed.
+
+    Args:
+        store: where the work is kept.
+        resources: what is cached.
+        source: the video's address as task data give it.
+        model_path: names the backbone.
+        task_id: of a task with this source: a cloud storage gives its files to tasks only.
 
     Raises:
         CheckpointError: the backbone cannot be used.
     """
+    key = extraction_key(resources, source, model_path)
+    payload = {"source": source, "model_path": model_path, "task_id": task_id}
+    return store.want(KIND, key, payload)
+
+
+def extraction_key(resources: Resources, source: str, model_path: str | None) -> str:
+    """The name of the work that extracts a video's features."""
     fingerprint = resources.backbones.open(model_path).fingerprint
-    key = hashlib.sha256(f"{source}\0{fingerprint}".encode()).hexdigest()
-    return store.want(KIND, key, {"source": source, "model_path": model_path})
+    return hashlib.sha256(f"{source}\0{fingerprint}".encode()).hexdigest()

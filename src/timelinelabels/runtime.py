@@ -44,7 +44,11 @@ def build_resources(settings: Settings, *, download_weights: bool) -> Resources:
         ),
         features=features,
         registry=ModelRegistry(settings.model_root, keep=settings.keep_model_versions),
-        media=MediaResolver(policy, settings.cache_dir / "media"),
+        media=MediaResolver(
+            policy,
+            settings.cache_dir / "media",
+            max_bytes=int(settings.media_cache_max_gb * GIB),
+        ),
         default_score_threshold=settings.model_score_threshold,
     )
 

@@ -56,6 +56,11 @@ class Settings(BaseSettings):
         description="Comma-separated hosts (or host:port) that media may be downloaded from.",
     )
     max_media_gb: float = Field(default=20, gt=0, description="Largest media file downloaded.")
+    media_cache_max_gb: float = Field(
+        default=50,
+        gt=0,
+        description="Downloaded media beyond this size are dropped, oldest use first.",
+    )
     media_timeout_seconds: float = Field(
         default=30, gt=0, description="A download that delivers nothing for so long is given up."
     )

@@ -108,7 +108,7 @@ class Worker:
         source, model_path = item.payload["source"], item.payload["model_path"]
         backbone = self._resources.backbones.open(model_path)
         logger.info("Extracting features: %s", shown(source))
-        path = self._resources.media.fetch(source)
+        path = self._resources.media.fetch(source, task_id=item.payload.get("task_id"))
         self._resources.features.extract(path, backbone, progress=lease.frames_done)
         self._store.complete(item)
 
@@ -160,9 +160,10 @@ class Worker:
         for task in tasks:
             try:
                 for source, model_path in project.sources(task.data):
-                    if extraction.find_features(self._resources, source, model_path) is None:
+                    features = extraction.find_features(self._resources, source, model_path)
+                    if features is None or self._resources.media.check_is_due(source):
                         state = extraction.want_extraction(
-                            self._store, self._resources, source, model_path
+                            self._store, self._resources, source, model_path, task_id=task.task_id
                         )
                         # What failed once may succeed later, but must not keep the others waiting.
                         outstanding |= state.outstanding and state.error is None

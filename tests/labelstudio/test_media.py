@@ -128,7 +128,8 @@ def policy_of(
 
 def left_in(folder: Path) -> list[str]:
     """The files in the folder but the empty ones that waiting goes by."""
-    return sorted(path.name for path in folder.glob("*") if path.suffix != ".lock")
+    found = [path for path in folder.glob("*") if path.is_file() and path.suffix != ".lock"]
+    return sorted(path.name for path in found)
 
 
 # Local files
@@ -247,11 +248,11 @@ def test_any_text_is_refused_with_a_media_error(source, tmp_path_factory):
         ("/data/local-files/?d=a.mp4", ["LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY"]),
         ("https://example.org/a.mp4", ["ALLOWED_MEDIA_HOSTS"]),
         ("http://host:8080/data/upload/1/a.mp4", ["ALLOWED_MEDIA_HOSTS", "LABEL_STUDIO_URL"]),
-        ("s3://bucket/a.mp4", ["not supported yet", "MEDIA_ROOTS"]),
-        ("gs://bucket/a.mp4", ["not supported yet", "MEDIA_ROOTS"]),
-        ("azure-blob://container/a.mp4", ["not supported yet", "MEDIA_ROOTS"]),
-        ("ftp://host/a.mp4", ["not supported yet"]),
-        ("data:video/mp4;base64,AAAA", ["not supported yet"]),
+        ("s3://bucket/a.mp4", ["LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY"]),
+        ("gs://bucket/a.mp4", ["LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY"]),
+        ("azure-blob://container/a.mp4", ["LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY"]),
+        ("ftp://host/a.mp4", ["not supported", "MEDIA_ROOTS"]),
+        ("data:video/mp4;base64,AAAA", ["not supported", "MEDIA_ROOTS"]),
         ("file://other-host/a.mp4", ["another machine"]),
     ],
 )
@@ -360,10 +361,15 @@ def test_an_address_that_only_looks_like_label_studios_is_refused(
     assert label_studio.requests == other.requests == []
 
 
-def test_the_key_is_not_sent_to_label_studios_host_by_another_scheme(label_studio, folder):
+@pytest.mark.parametrize("host", ["https://{host}", "http://localhost:1", "http://name-in-docker"])
+def test_label_studios_own_paths_are_asked_of_label_studio_whatever_host_they_name(
+    label_studio, folder, host
+):
+    label_studio.serve("/data/local-files/", sends(200, VIDEO))
     resolver = MediaResolver(policy_of(label_studio), folder)
-    with pytest.raises(MediaForbiddenError, match="ALLOWED_MEDIA_HOSTS"):
-        resolver.locate(f"https://{label_studio.host}/data/upload/1/a.mp4")
+    source = host.format(host=label_studio.host) + "/data/local-files/?d=a.mp4"
+    assert resolver.fetch(source).read_bytes() == VIDEO
+    assert label_studio.requests == [("/data/local-files/?d=a.mp4", f"Token {LEGACY_KEY}")]
 
 
 def test_a_redirect_is_followed_and_the_key_stays_with_label_studio(label_studio, other, folder):

@@ -10,8 +10,9 @@ from timelinelabels.backbones import (
     ensure_weights,
     resolve_weights,
 )
+from timelinelabels.content_hash import known_content_hash
 from timelinelabels.errors import WeightsNotFoundError
-from timelinelabels.features import FeatureStore
+from timelinelabels.features import Features, FeatureStore
 from timelinelabels.labelstudio.media import MediaResolver
 from timelinelabels.model_registry import ModelRegistry
 
@@ -79,3 +80,21 @@ class Resources:
     media: MediaResolver
     # Default of model_score_threshold, from the environment.
     default_score_threshold: float = field(default=0.5)
+
+    def find_features(self, source: str, model_path: str | None) -> Features | None:
+        """Cached features of a video source; None where they must be extracted first.
+
+        Neither downloads nor reads the media file, which may have been dropped meanwhile.
+
+        Raises:
+            MediaError: the source is refused or missing.
+            CheckpointError: the backbone cannot be used.
+        """
+        media_hash = self.media.known_hash(source)
+        if media_hash is None:
+            path = self.media.locate(source)
+            if path is not None:
+                media_hash = known_content_hash(path, memo=self.features.hashes)
+        if media_hash is None:
+            return None
+        return self.features.load(media_hash, self.backbones.open(model_path).fingerprint)

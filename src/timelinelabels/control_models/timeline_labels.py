@@ -206,6 +206,9 @@ class TimelineLabelsModel(ControlModel):
 
     def features_of(self, source: str) -> Features:
         """Features of a task's video source, fetched and extracted where they are not cached."""
+        features = self.resources.find_features(source, self.config.model_path)
+        if features is not None:
+            return features
         return self.resources.features.extract(self.resources.media.fetch(source), self.backbone)
 
     def _prediction(self, probabilities_of: Any, video_path: Path | str) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import os
 import re
 import stat
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import httpx
@@ -20,6 +21,7 @@ from timelinelabels.errors import (
     MediaNotFoundError,
     SettingsError,
 )
+from timelinelabels.labelstudio.addresses import AllowedHosts
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _SHOWN_CHARACTERS = 200
@@ -37,7 +39,7 @@ class MediaPolicy:
     label_studio_url: str | None = None
     # Legacy token or personal access token (LABEL_STUDIO_API_KEY).
     api_key: str | None = field(default=None, repr=False)
-    # "host" or "host:port" of other servers (ALLOWED_MEDIA_HOSTS); they never get the API key.
+    # Other servers (ALLOWED_MEDIA_HOSTS; `AllowedHosts` says how); they never get the API key.
     allowed_hosts: frozenset[str] = frozenset()
     # Largest file downloaded (MAX_MEDIA_GB).
     max_bytes: int = 20 * 1024**3
@@ -45,8 +47,11 @@ class MediaPolicy:
     connect_timeout: float = 10.0
     read_timeout: float = 30.0
     total_timeout: float = 3600.0
+    # A copy that was checked less long ago is not asked for again.
+    recheck_seconds: float = 3600.0
 
     def __post_init__(self) -> None:
+        AllowedHosts.parse(self.allowed_hosts)
         if self.label_studio_url is not None:
             try:
                 url = httpx.URL(self.label_studio_url)
@@ -67,19 +72,12 @@ class MediaPolicy:
         Raises:
             MediaForbiddenError: the address is not admitted; the message names the setting.
         """
-        try:
-            hosts = {name.lower() for name in (url.host, url.raw_host.decode("ascii"))}
-        except UnicodeError:  # xn--… that decodes to no name
-            hosts = {""}
-        if url.scheme not in _DEFAULT_PORTS or "" in hosts:
+        if url.scheme not in _DEFAULT_PORTS or not url.raw_host:
             raise MediaForbiddenError(f"{shown(url)} is not an http(s) address")
         if url.userinfo:
             raise MediaForbiddenError(f"{shown(url)} carries a user name or password; remove it")
-        port = _origin(url)[2]
-        names = {written for host in hosts for written in (host, f"[{host}]")}
-        allowed = {name.lower() for name in self.allowed_hosts}
-        listed = not allowed.isdisjoint(names | {f"{name}:{port}" for name in names})
-        if self.label_studio_url and _origin(url) == _origin(httpx.URL(self.label_studio_url)):
+        listed = self.hosts.lists(url)
+        if self.is_label_studio(url):
             if self.api_key is not None:
                 return True
             if not listed:
@@ -94,9 +92,20 @@ class MediaPolicy:
             known = self.label_studio_url or "not set"
             hint = f"; if that is Label Studio, set LABEL_STUDIO_URL to it (now: {known})"
         raise MediaForbiddenError(
-            f"{shown(url)}: downloads from the host {url.host}:{port} are not allowed; add it to "
+            f"{shown(url)}: downloads from the host {_host_and_port(url)} are not allowed; add it to "
             f"ALLOWED_MEDIA_HOSTS{hint}"
         )
+
+    @cached_property
+    def hosts(self) -> AllowedHosts:
+        """ALLOWED_MEDIA_HOSTS, understood."""
+        return AllowedHosts.parse(self.allowed_hosts)
+
+    def is_label_studio(self, url: httpx.URL) -> bool:
+        """Whether an address is at Label Studio: scheme, host and port are those of its URL."""
+        if self.label_studio_url is None:
+            return False
+        return _origin(url) == _origin(httpx.URL(self.label_studio_url))
 
     def local_file(self, path: str) -> Path:
         """The real path of a file that a task names by path.
@@ -156,6 +165,14 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     """Scheme, host and port, the default one filled in."""
     host = url.raw_host.decode("ascii").lower()
     return url.scheme, host, url.port or _DEFAULT_PORTS.get(url.scheme)
+
+
+def _host_and_port(url: httpx.URL) -> str:
+    try:
+        host = url.host
+    except UnicodeError:  # xn--… that decodes to no name
+        host = url.raw_host.decode("ascii", "backslashreplace")
+    return f"{host}:{_origin(url)[2]}"
 
 
 def _is_file(path: Path, named: str) -> bool:

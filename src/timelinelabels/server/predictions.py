@@ -13,7 +13,7 @@ from timelinelabels.control_models.project_model import ProjectModel
 from timelinelabels.errors import ConfigError, MediaError, TimelineLabelsError
 from timelinelabels.extraction import find_features, want_extraction
 from timelinelabels.features import Features
-from timelinelabels.labelstudio.payloads import PredictRequest
+from timelinelabels.labelstudio.payloads import AnnotatedTask, PredictRequest
 from timelinelabels.runtime import model_version
 from timelinelabels.server.service import Service
 
@@ -62,7 +62,7 @@ class PredictionService:
         project = self._service.project(request.project, request.label_config)
         version = model_version(self._service.store, project)
         wait = self._wait_seconds if project.predicts else 0.0
-        features = self._features(project, [task.data for task in request.tasks], wait)
+        features = self._features(project, request.tasks, wait)
         if wait:  # a training may have published meanwhile: answer with what /setup says now
             project = self._service.project(request.project, request.label_config)
             version = model_version(self._service.store, project)
@@ -98,13 +98,14 @@ class PredictionService:
         return [] if prediction is None else {**prediction, "model_version": version}
 
     def _features(
-        self, project: ProjectModel, datas: Sequence[Mapping[str, Any]], wait: float
+        self, project: ProjectModel, tasks: Sequence[AnnotatedTask], wait: float
     ) -> dict[Source, Features]:
         """Features of all sources that are, or within `wait` seconds become, available."""
-        missing: set[Source] = set()
-        for data in datas:
+        missing: dict[Source, str] = {}  # source → a task that has it
+        for task in tasks:
             try:
-                missing |= project.sources(data)
+                for source in project.sources(task.data):
+                    missing.setdefault(source, task.task_id)
             except MediaError as error:
                 logger.warning("Project %s: %s", project.project, error)
         found: dict[Source, Features] = {}
@@ -122,23 +123,27 @@ class PredictionService:
                 self._slots.release()
 
     def _look_for(
-        self, source: Source, found: dict[Source, Features], missing: set[Source]
+        self, source: Source, found: dict[Source, Features], missing: dict[Source, str]
     ) -> None:
         """Move a source from `missing` to `found`, or give it up; ask for its extraction else."""
         resources, store = self._service.resources, self._service.store
         try:
             features = find_features(resources, *source)
-            if features is not None:
+            if features is not None and not resources.media.check_is_due(source[0]):
                 found[source] = features
-                missing.discard(source)
+                del missing[source]
                 return
-            state = want_extraction(store, resources, *source)
+            state = want_extraction(store, resources, *source, task_id=missing[source])
+            if features is not None:  # good until the worker knows better
+                found[source] = features
+                del missing[source]
+                return
             problem = state.error if state.failed else None
         except TimelineLabelsError as error:
             problem = str(error)
         if problem is not None:
             logger.warning("No prediction: %s", problem)
-            missing.discard(source)
+            missing.pop(source, None)
 
 
 class SingleFlight(Generic[Answer]):
