@@ -1,6 +1,8 @@
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -80,7 +82,7 @@ def test_sqlite_is_durable_and_never_blocks_readers(migrated_sqlite, tmp_path):
         assert pragmas == {
             "journal_mode": "wal",
             "synchronous": 2,
-            "busy_timeout": 10_000,
+            "busy_timeout": 30_000,
             "foreign_keys": 1,
         }
         with database.writing() as session:
@@ -175,3 +177,41 @@ def test_the_same_schema_is_open_to_both_drivers_directly(url):
     else:
         with psycopg.connect(url) as connection:
             assert connection.execute(query).fetchone() == (0,)
+
+
+def test_a_store_that_was_deleted_while_it_was_open_is_an_error_not_a_loss(tmp_path):
+    path = tmp_path / "store.sqlite3"
+    with Store(f"sqlite:///{path}") as store:
+        store.migrate()
+        store.resolve_project(ProjectRef("1"))
+        path.unlink()
+        with pytest.raises(StoreError, match="no such table"):
+            store.resolve_project(ProjectRef("2"))
+
+
+def test_a_commit_syncs_the_log_and_does_not_write_it_back(migrated_sqlite, tmp_path):
+    path = tmp_path / "store.sqlite3"
+    with Store(f"sqlite:///{path}") as store:
+        store.migrate()
+        store.resolve_project(ProjectRef("1"))
+        log = path.with_name("store.sqlite3-wal")
+        size = log.stat().st_size
+        store.resolve_project(ProjectRef("2"))
+        assert log.stat().st_size > size
+
+
+def test_after_migrating_no_connection_is_open_so_that_the_process_may_fork(tmp_path):
+    path = tmp_path / "store.sqlite3"
+    with Store(f"sqlite:///{path}") as store:
+        store.migrate()
+        open_files = [link.readlink() for link in Path("/proc/self/fd").iterdir() if link.exists()]
+        assert path not in open_files
+
+
+def test_every_thread_gets_its_turn_to_write(tmp_path):
+    with Store(f"sqlite:///{tmp_path / 'store.sqlite3'}") as store:
+        store.migrate()
+        with ThreadPoolExecutor(32) as pool:
+            keys = list(pool.map(lambda n: store.resolve_project(ProjectRef(str(n))), range(200)))
+        assert len(set(keys)) == 200
+        assert store.statistics().projects == 200

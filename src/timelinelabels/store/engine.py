@@ -1,27 +1,30 @@
 """The connection to the database: transactions, errors and the few things that differ by dialect.
 
 SQLite: write-ahead log, so that readers never wait; every commit reaches the disk; a transaction that
-will write begins as one (BEGIN IMMEDIATE), so that it waits for its turn instead of failing half-way;
-a connection for each transaction, so that nothing is shared between threads. PostgreSQL: a pool, and
-locks where two transactions could otherwise decide on what neither can see of the other.
+will write begins as one (BEGIN IMMEDIATE), so that it waits for its turn instead of failing half-way.
+The threads of a process queue for that turn before they ask SQLite, whose own waiting is not fair: on a
+busy machine it let one thread wait until it gave up. Connections stay open between transactions,
+because closing a file's last one writes the whole log back and deletes it. PostgreSQL: locks where two
+transactions could otherwise decide on what neither can see of the other.
 """
 
+import threading
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import QueuePool
 
 from timelinelabels.errors import StoreError
 
 ACCEPTED_URLS = "sqlite:////path/to/store.sqlite3 or postgresql://user:password@host/database"
-BUSY_TIMEOUT_SECONDS = 10
+BUSY_TIMEOUT_SECONDS = 30
 POOL_SIZE, POOL_OVERFLOW = 5, 60
 
 Clock = Callable[[], datetime]
@@ -62,19 +65,16 @@ class Database:
         # For messages: neither the password nor the query, which may hold one as well.
         self.name = parsed.set(query={}).render_as_string(hide_password=True)
         options: dict[str, Any] = (
-            {"poolclass": NullPool, "connect_args": {"timeout": BUSY_TIMEOUT_SECONDS}}
+            # The pool gives a connection to one thread at a time.
+            {"connect_args": {"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False}}
             if backend == "sqlite"
-            else {
-                "pool_pre_ping": True,
-                "pool_size": POOL_SIZE,
-                "max_overflow": POOL_OVERFLOW,
-                "connect_args": {"connect_timeout": BUSY_TIMEOUT_SECONDS},
-            }
+            else {"pool_pre_ping": True, "connect_args": {"connect_timeout": BUSY_TIMEOUT_SECONDS}}
         )
+        pool = {"poolclass": QueuePool, "pool_size": POOL_SIZE, "max_overflow": POOL_OVERFLOW}
         missing = ""
         try:
             # Parameters are annotations and configs: they never belong into a message.
-            self.engine = create_engine(parsed, hide_parameters=True, **options)
+            self.engine = create_engine(parsed, hide_parameters=True, **pool, **options)
         except (ImportError, SQLAlchemyError) as error:
             missing = type(error).__name__
         if missing:
@@ -82,8 +82,10 @@ class Database:
                 f"The driver for {self.name} is not installed or not known ({missing}); for "
                 f"PostgreSQL: pip install 'timelinelabels[postgresql]'"
             )
-        if backend == "sqlite":
-            _prepare_sqlite(self.engine)
+        self._turn: AbstractContextManager[object] = nullcontext()
+        if self.path is not None:
+            _prepare_sqlite(self.engine, self.path)
+            self._turn = threading.Lock()
         self._writer = self.engine.execution_options(writes=True)
 
     @property
@@ -113,6 +115,7 @@ class Database:
             StoreError: the database cannot be used.
         """
         with (
+            self._turn,
             self.errors(),
             Session(self._writer, expire_on_commit=False) as session,
             session.begin(),
@@ -122,7 +125,7 @@ class Database:
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """A bare connection in one writing transaction, for migrations."""
-        with self.errors(), self._writer.begin() as connection:
+        with self._turn, self.errors(), self._writer.begin() as connection:
             yield connection
 
     @contextmanager
@@ -161,18 +164,34 @@ def _in_memory(path: Path | None) -> bool:
     return path is None or str(path) == ":memory:" or str(path).startswith("file:")
 
 
-def _prepare_sqlite(engine: Engine) -> None:
+def _prepare_sqlite(engine: Engine, path: Path) -> None:
     @event.listens_for(engine, "connect")
     def configure(connection: Any, record: Any) -> None:
+        record.info["file"] = _file(path)
         # The driver must not begin transactions by itself: `begin` below does.
         connection.isolation_level = None
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA synchronous=FULL")
 
+    @event.listens_for(engine, "checkout")
+    def look_at_file(connection: Any, record: Any, proxy: Any) -> None:
+        # What is written to a file that was deleted or replaced would be lost without a word.
+        if _file(path) != record.info["file"]:
+            raise DisconnectionError(f"{path} is another file now")
+
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get("writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _file(path: Path) -> tuple[int, int] | None:
+    """Which file a path names."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _reason(error: SQLAlchemyError) -> str:

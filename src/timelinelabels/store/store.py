@@ -62,8 +62,12 @@ class Store:
         return f"Store({self._database.name!r})"
 
     def migrate(self) -> None:
-        """Make the tables, or bring them to this version; safe to call often and at once."""
+        """Make the tables, or bring them to this version; safe to call often and at once.
+
+        No connection is open afterwards: the process may fork.
+        """
         migrate.upgrade(self._database)
+        self._database.close()
 
     def close(self) -> None:
         """Close what is open; the store may be used again."""
