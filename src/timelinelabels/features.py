@@ -54,12 +54,11 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[int, int | None], None]
 """Called with frames done and the expected total (None: the file does not say)."""
 
-_SAMPLING = "every frame, 1"
+_SAMPLING = "every frame, 2"
 """Part of the key: which frames are embedded and how they are decoded and scaled. Change it when
 `video` or `pictures` change what a backbone sees."""
 
-_BATCH_FRAMES = 16
-_BATCHES_AHEAD = 2  # decoded batches that wait for the network: enough that it never waits
+_BATCHES_AHEAD = 4  # decoded batches that wait for the network: enough that it never waits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,7 +210,7 @@ class FeatureStore:
                 video_path,
                 scaled_size=preparation.scaled_size,
                 crop_box=preparation.crop_box,
-                batch_size=_BATCH_FRAMES,
+                batch_size=backbone.batch_frames,
             ) as reader,
             FeatureFileWriter(path, backbone.feature_dim) as writer,
         ):

@@ -29,11 +29,8 @@ def build_resources(settings: Settings, *, download_weights: bool) -> Resources:
         max_bytes=int(settings.max_media_gb * GIB),
         read_timeout=settings.media_timeout_seconds,
     )
-    # One thread for each network call, and several calls at a time: a call of many threads waits for
-    # the slowest at every layer, and on a busy machine that costs a factor of ten.
-    torch.set_num_threads(1)
     features = FeatureStore(
-        settings.cache_dir, max_bytes=settings.cache_max_bytes, workers=os.cpu_count() or 1
+        settings.cache_dir, max_bytes=settings.cache_max_bytes, workers=prepare_computation()
     )
     return Resources(
         backbones=Backbones(
@@ -51,6 +48,16 @@ def build_resources(settings: Settings, *, download_weights: bool) -> Resources:
         ),
         default_score_threshold=settings.model_score_threshold,
     )
+
+
+def prepare_computation() -> int:
+    """Set torch's threads for the whole process; how many network calls to run at a time.
+
+    One thread for each network call, and several calls at a time: a call of many threads waits for
+    the slowest at every layer, and on a busy machine that costs a factor of ten.
+    """
+    torch.set_num_threads(1)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def open_store(settings: Settings) -> Store:

@@ -182,7 +182,7 @@ class VideoReader:
             pts = self._clock.stamp(frame)
             if pts is not None:
                 try:
-                    pictures[len(stamps)] = converter.convert(frame)
+                    converter.convert(frame, into=pictures[len(stamps)])
                 except av.FFmpegError as error:  # a pixel format that cannot become RGB
                     self._clock.unusable(pts, error)
                 else:

@@ -84,6 +84,10 @@ class Backbone(Protocol):
         """D."""
 
     @property
+    def batch_frames(self) -> int:
+        """How many frames to give to one call of `embed`; any number is accepted."""
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """Of the columns of `class_probabilities`, in order."""
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from timelinelabels.backbones.architectures import build_network
 from timelinelabels.backbones.base import Preprocessing
 from timelinelabels.backbones.checkpoint import open_checkpoint
 from timelinelabels.backbones.classifier_record import read_classifier
@@ -17,13 +16,13 @@ from timelinelabels.content_hash import content_hash
 from timelinelabels.errors import CheckpointError, WeightsNotFoundError
 
 if TYPE_CHECKING:
-    import torch
     from numpy.typing import NDArray
 
-FEATURE_VERSION = 1
+    from timelinelabels.backbones.execution import FeatureNetwork
+
+FEATURE_VERSION = 2
 """Counted up when this module computes other features from equal weights and frames."""
 
-_SUB_BATCH = 8  # frames through the network at once; more is not faster on a CPU
 _CHUNK = 4096  # rows of features turned into probabilities at once
 
 
@@ -54,6 +53,9 @@ class YoloBackbone:
     when `embed` is first called. An object may be shared between threads.
     """
 
+    batch_frames = 8
+    """Frames that suit one call of `embed`: more at once is not faster, and caches are small."""
+
     def __init__(
         self,
         *,
@@ -71,7 +73,7 @@ class YoloBackbone:
         self.feature_dim = int(weight.shape[1])
         self._path = path
         self._weight, self._bias = weight, bias
-        self._network: torch.nn.Sequential | None = None
+        self._network: FeatureNetwork | None = None
         self._building = threading.Lock()
 
     @classmethod
@@ -129,9 +131,9 @@ class YoloBackbone:
             )
         features = np.empty((len(frames), self.feature_dim), dtype=np.float32)
         network = self._built()
-        for start in range(0, len(frames), _SUB_BATCH):
-            part = slice(start, start + _SUB_BATCH)
-            features[part] = self._forward(network, frames[part])
+        for start in range(0, len(frames), self.batch_frames):
+            part = slice(start, start + self.batch_frames)
+            features[part] = network(frames[part])
         return features
 
     def class_probabilities(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -157,28 +159,10 @@ class YoloBackbone:
             probabilities[part] = logits / logits.sum(axis=1, keepdims=True)
         return probabilities
 
-    def _forward(
-        self, network: torch.nn.Sequential, frames: NDArray[np.uint8]
-    ) -> NDArray[np.float32]:
-        """Features of a few frames: every layer but the head, then the head up to its linear layer."""
-        import torch
+    def _built(self) -> FeatureNetwork:
+        from timelinelabels.backbones.architectures import build_network
+        from timelinelabels.backbones.execution import feature_network
 
-        mean, std = (
-            torch.tensor(values).view(1, 3, 1, 1)
-            for values in (self.preprocessing.mean, self.preprocessing.std)
-        )
-        with torch.inference_mode():
-            pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
-            activations = (pixels.float() / 255 - mean) / std
-            head: Any
-            *layers, head = network
-            for layer in layers:
-                activations = layer(activations)
-            pooled = head.pool(head.conv(activations)).flatten(1)
-        features: NDArray[np.float32] = pooled.numpy()
-        return features
-
-    def _built(self) -> torch.nn.Sequential:
         with self._building:
             if self._network is None:
                 if backbone_fingerprint(self._path) != self.fingerprint:
@@ -188,7 +172,7 @@ class YoloBackbone:
                 with open_checkpoint(self._path) as archive:
                     record = read_classifier(archive)
                     tensors = {name: value.read(archive) for name, value in record.tensors.items()}
-                    self._network = build_network(record, tensors)
+                self._network = feature_network(build_network(record, tensors), self.preprocessing)
             return self._network
 
 
