@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from timelinelabels.cli import demo, extract, predict, serve, train
+from timelinelabels.cli import demo, evaluate, extract, predict, serve, train
 from timelinelabels.errors import SettingsError, TimelineLabelsError
 
 app = typer.Typer(
@@ -24,6 +24,8 @@ app.command("serve")(serve.serve)
 app.command("worker")(serve.worker)
 app.command("train")(train.train)
 app.command("predict")(predict.predict)
+app.command("evaluate")(evaluate.evaluate)
+app.command("simulate")(evaluate.simulate)
 app.command("extract")(extract.extract)
 app.command("demo")(demo.demo)
 

@@ -43,6 +43,9 @@ class Prediction:
     regions: list[dict[str, Any]]
     # Mean over frames and labels of max(p, 1-p), 0.5..1: how sure the model is of the whole timeline.
     certainty: float
+    # (length, C) on Label Studio's grid, columns as in the control's label map; 0 for a label that
+    # the network has not learned yet.
+    probabilities: npt.NDArray[np.float32]
 
 
 @dataclass(kw_only=True)
@@ -149,7 +152,10 @@ class TimelineLabelsModel(ControlModel):
         )
         columns = grid[:, sorted(labels.values())]
         certainty = float(np.maximum(columns, 1 - columns).mean()) if columns.size else 1.0
-        return Prediction(regions=regions, certainty=certainty)
+        by_label = np.zeros((len(grid), len(self.label_map)), dtype=np.float32)
+        for name, column in labels.items():
+            by_label[:, self.label_map[name]] = grid[:, column]
+        return Prediction(regions=regions, certainty=certainty, probabilities=by_label)
 
     def learn(
         self,

@@ -1,0 +1,223 @@
+"""`evaluate` and `simulate` on real (rendered) videos, through the product's own training."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from timelinelabels.control_models import Resources
+from timelinelabels.control_models.resources import Backbones
+from timelinelabels.errors import ConfigError, TrainingError
+from timelinelabels.evaluation import evaluate, simulate
+from timelinelabels.evaluation.as_json import evaluation_data, simulation_data
+from timelinelabels.evaluation.held_out import split
+from timelinelabels.evaluation.judging import true_annotation
+from timelinelabels.evaluation.pages import write_evaluation, write_simulation
+from timelinelabels.evaluation.simulation import in_submit_order
+from timelinelabels.evaluation.videos import VideoGroup
+from timelinelabels.features import FeatureStore
+from timelinelabels.labelstudio.media import MediaPolicy, MediaResolver
+from timelinelabels.labelstudio.payloads import parse_export
+from timelinelabels.model_registry import ModelRegistry
+
+CONFIG = """<View>
+<TimelineLabels name="tl" toName="film" model_trainable="true" model_classifier_epochs="6">
+<Label value="Ball in frame"/><Label value="Ball touch"/></TimelineLabels>
+<Video name="film" value="$clip" frameRate="25.0"/></View>"""
+SIMPLE = """<View><TimelineLabels name="tl" toName="film">
+<Label value="Ball in frame" predicted_values="ball"/></TimelineLabels>
+<Video name="film" value="$clip" frameRate="25.0"/></View>"""
+
+
+@pytest.fixture
+def resources(tmp_path, model_root, warm_cache, scenes):
+    policy = MediaPolicy(media_roots=(Path("/"),))
+    return Resources(
+        backbones=Backbones(model_root),
+        features=FeatureStore(warm_cache),
+        registry=ModelRegistry(tmp_path / "published"),
+        media=MediaResolver(policy, tmp_path / "media"),
+    )
+
+
+@pytest.fixture
+def tasks(scenes):
+    return parse_export([task_of(scene, number) for number, scene in enumerate(scenes)])
+
+
+def task_of(scene, number, **annotation):
+    result = [{**r, "from_name": "tl", "to_name": "film"} for r in scene.annotation_result()]
+    return {
+        "id": number + 1,
+        "data": {"clip": str(scene.path)},
+        "annotations": [{"id": 100 + number, "result": result, **annotation}],
+    }
+
+
+@pytest.fixture
+def bench(resources, tmp_path):
+    """The arguments that both functions share; `learned_from` tells what was trained on what."""
+    features = {}
+
+    def features_of(source, model_path):
+        path = resources.media.fetch(source)
+        features[source] = resources.features.extract(path, resources.backbones.open(model_path))
+        return features[source]
+
+    return {
+        "resources": resources,
+        "folder": tmp_path / "trial",
+        "features_of": features_of,
+    }
+
+
+@pytest.mark.slow
+def test_folds_judge_every_video_once_by_a_model_that_did_not_see_it(bench, tasks, resources):
+    told = []
+    found = evaluate(CONFIG, tasks, folds=2, report=told.append, **bench)
+    (outcome,) = found.controls
+    assert found.protocol == "2 folds by video"
+    assert sorted(video.task_id for video in outcome.videos) == ["1", "2", "3", "4", "5"]
+    assert told[0] == "fold 1 of 2: training on 2 videos"
+    assert told[2] == "fold 2 of 2: training on 3 videos"
+    assert outcome.labels == ("Ball in frame", "Ball touch")
+    scores = outcome.scores
+    assert scores.videos == 5
+    assert scores.frames == sum(len(video.outcome.truth) for video in outcome.videos) == 500
+    assert not resources.registry.root.exists()  # what was published stays as it was
+
+
+@pytest.mark.slow
+def test_test_tasks_are_scored_as_their_regions_are_shown(bench, tasks, tmp_path):
+    found = evaluate(CONFIG, tasks[:3], test=tasks[3:], **bench)
+    (outcome,) = found.controls
+    assert (found.protocol, found.training_videos) == ("test tasks", 3)
+    assert found.seen_in_training == ()
+    for video, scene_truth in zip(outcome.videos, tasks[3:], strict=True):
+        value = scene_truth.annotations[0].result[0]["value"]
+        label = outcome.labels.index(value["timelinelabels"][0])
+        first = value["ranges"][0]
+        # closed 1-based frames of the annotation are rows start-1 … end-1 of the truth
+        assert video.outcome.truth[first["start"] - 1, label]
+        assert video.outcome.truth[first["end"] - 1, label]
+        assert video.outcome.truth.shape == video.outcome.predicted.shape == (100, 2)
+        assert sum(region.true_share >= 0 for region in video.regions) == len(video.regions)
+    data = json.loads(json.dumps(evaluation_data(found)))
+    (control,) = data["controls"]
+    assert control["scores"]["frame_f1_macro"] == round(outcome.scores.frame_f1_macro, 4)
+    assert control["regions_without_model"] == outcome.scores.regions
+    assert [video["task_id"] for video in control["videos"]] == ["4", "5"]
+    write_evaluation(tmp_path / "report.html", found)
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<svg") >= 4
+    assert "Ball touch" in page
+    assert "<script" not in page
+    assert "http" not in page
+
+
+@pytest.mark.slow
+def test_a_test_video_that_was_trained_on_is_named(bench, tasks):
+    again = replace(tasks[0], task_id="same video again")
+    found = evaluate(CONFIG, tasks[:2], test=[again], **bench)
+    assert found.seen_in_training == ("same video again",)
+
+
+@pytest.mark.slow
+def test_the_same_file_in_two_tasks_is_one_video_for_folds_and_replay(bench, tasks):
+    twice = [tasks[0], replace(tasks[0], task_id="copy"), tasks[1]]
+    found = evaluate(CONFIG, twice, folds=5, **bench)
+    assert found.protocol == "2 folds by video"
+    replay = simulate(CONFIG, twice, **{**bench, "folder": bench["folder"] / "replay"})
+    (control,) = replay.controls
+    assert [video.task_id for video in control.videos] == ["1, copy", "2"]
+
+
+def test_simple_mode_is_judged_without_training(bench, tasks, resources):
+    names = resources.backbones.open(None).class_names
+    config = SIMPLE.replace('"ball"', f'"{names[0]}"')
+    found = evaluate(config, tasks[:2], **bench)
+    assert found.training_videos == 0
+    assert len(found.controls[0].videos) == 2
+    with pytest.raises(ConfigError, match="model_trainable"):
+        simulate(config, tasks, **bench)
+
+
+def test_a_video_that_cannot_be_read_is_left_out_and_too_few_are_an_error(bench, tasks, tmp_path):
+    broken = replace(tasks[1], data={"clip": str(tmp_path / "missing.mp4")})
+    with pytest.raises(TrainingError, match="2 different annotated videos .* found 1"):
+        evaluate(CONFIG, [tasks[0], broken], **bench)
+    with pytest.raises(TrainingError, match="found 0"):
+        simulate(CONFIG, [broken], **bench)
+
+
+@pytest.mark.slow
+def test_a_replay_predicts_each_video_before_it_is_learned(bench, scenes, tmp_path):
+    days = [3, 1, 2, 5, 4]
+    export = [
+        task_of(scene, number, created_at=f"2026-01-0{day}T00:00:00Z")
+        for number, (scene, day) in enumerate(zip(scenes, days, strict=True))
+    ]
+    found = simulate(CONFIG, parse_export(export), steps=[1, 3], **bench)
+    (control,) = found.controls
+    assert found.order == "created_at of the annotations"
+    assert [video.task_id for video in control.videos] == ["2", "3", "1", "5", "4"]
+    assert [video.learned_videos for video in control.videos] == [0, 1, 1, 3, 3]
+    assert [(step.annotated_videos, step.remaining_videos) for step in control.steps] == [
+        (1, 4),
+        (3, 2),
+    ]
+    first = control.videos[0].scores
+    assert first.corrections.total == first.corrections.add == first.regions > 0
+    assert [video.task_id for video in control.met.videos] == ["3", "1", "5", "4"]
+    data = json.loads(json.dumps(simulation_data(found)))
+    assert len(data["controls"][0]["videos"]) == 5
+    write_simulation(tmp_path / "replay.html", found)
+    page = (tmp_path / "replay.html").read_text()
+    assert "Learning curve" in page
+    assert "drawing everything" in page
+
+
+def annotations_of(*changes):
+    records = [{"id": number, "result": [], **change} for number, change in enumerate(changes)]
+    return parse_export([{"id": 1, "data": {"clip": "a"}, "annotations": records}])[0]
+
+
+def test_the_truth_is_a_ground_truth_annotation_else_the_one_updated_last():
+    early, late = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
+    assert true_annotation(annotations_of({"updated_at": late}, {"updated_at": early})).id == "0"
+    assert true_annotation(annotations_of({}, {})).id == "1"
+    marked = annotations_of({"ground_truth": True, "updated_at": early}, {"updated_at": late})
+    assert true_annotation(marked).id == "0"
+
+
+def test_without_times_the_order_is_the_exports():
+    def group(name, time):
+        task = annotations_of({"created_at": time} if time else {})
+        return VideoGroup(media=frozenset({name}), tasks=(task,))
+
+    groups, order = in_submit_order([group("a", None), group("b", "2026-01-01T00:00:00Z")])
+    assert [sorted(item.media) for item in groups] == [["a"], ["b"]]
+    assert "order of the export" in order
+    assert datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_folds_share_the_videos_out_whatever_their_order():
+    groups = [VideoGroup(media=frozenset({f"{n:02d}"}), tasks=()) for n in range(7)]
+    parts = split(groups, 3)
+    assert sorted(len(part) for part in parts) == [2, 2, 3]
+    assert sorted(sorted(g.media)[0] for part in parts for g in part) == [
+        f"{n:02d}" for n in range(7)
+    ]
+    assert [{g.media for g in part} for part in split(groups[::-1], 3)] == [
+        {g.media for g in part} for part in parts
+    ]
+
+
+def test_probabilities_stand_in_the_columns_of_their_labels(bench, tasks):
+    found = evaluate(CONFIG, tasks[:2], test=tasks[2:3], **bench)
+    (video,) = found.controls[0].videos
+    thresholded = video.outcome.probabilities >= 0.5
+    assert np.mean(thresholded == video.outcome.predicted) > 0.95
