@@ -103,6 +103,41 @@ def test_a_video_that_cannot_be_read_is_named_and_the_rest_goes_on(project):
     assert "left out: task 2" in trained.stderr
 
 
+@pytest.mark.slow
+def test_evaluate_prints_tables_or_json_and_publishes_nothing(project, model_root):
+    shown = project("evaluate", "-c", "config.xml", "-t", "train.json", "--test", "test.json")
+    assert shown.returncode == 0, shown.stderr
+    for part in (
+        "tl: 2 videos, 200 frames, test tasks",
+        "segmental F1@50",
+        "Ball touch",
+        "relabel",
+    ):
+        assert part in shown.stdout
+    measured = project(
+        *("evaluate", "-c", "config.xml", "-t", "train.json", "--folds", "3", "--json"),
+        *("--report", "out.html"),
+    )
+    assert measured.returncode == 0, measured.stderr
+    data = json.loads(measured.stdout)
+    assert data["measured_on"] == "3 folds by video"
+    assert 0 <= data["controls"][0]["scores"]["frame_f1_macro"] <= 1
+    assert len(data["controls"][0]["videos"]) == 3
+    assert (project.folder / "out.html").read_text().startswith("<!doctype html>")
+    assert not list(model_root.glob("timelinelabels-*"))
+    assert not (model_root / "store.sqlite3").exists()
+
+
+@pytest.mark.slow
+def test_simulate_shows_scores_and_corrections_by_video_and_writes_a_report(project):
+    replayed = project("simulate", "-c", "config.xml", "-t", "train.json", "--report", "sim.html")
+    assert replayed.returncode == 0, replayed.stderr
+    assert "score on the remaining videos" in replayed.stdout
+    assert "1. scene 0.mp4" in replayed.stdout
+    assert "2 videos with a model" in replayed.stdout
+    assert "Learning curve" in (project.folder / "sim.html").read_text()
+
+
 def test_extract_prints_frames_speed_and_file_and_goes_on_after_a_bad_one(project):
     (project.folder / "clips" / "broken.mp4").write_text("not a video")
     result = project("extract", "-c", "config.xml", "clips/broken.mp4", "clips/scene 0.mp4")
@@ -127,6 +162,9 @@ def test_predicting_untrained_says_what_to_do(project):
         ("predict", "-c", "config.xml", "-t", "test.json", "clips/scene 0.mp4"),
         ("predict", "-c", "missing.xml", "-t", "test.json"),
         ("train", "-c", "config.xml"),
+        ("evaluate", "-c", "config.xml", "-t", "train.json", "--test", "test.json", "--folds", "2"),
+        ("evaluate", "-c", "config.xml", "-t", "train.json", "--folds", "1"),
+        ("simulate", "-c", "config.xml", "-t", "train.json", "--steps", "1,zero"),
         ("fly",),
         ("serve", "--port", "99999"),
     ],
@@ -177,13 +215,24 @@ def test_missing_weights_are_named(project, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["serve"], ["worker"], ["train"], ["predict"], ["extract"], ["demo"]]
+    "command",
+    [
+        [],
+        ["serve"],
+        ["worker"],
+        ["train"],
+        ["predict"],
+        ["evaluate"],
+        ["simulate"],
+        ["extract"],
+        ["demo"],
+    ],
 )
 def test_help_is_a_page_that_names_what_is_taken(project, command):
     result = project(*command, "--help")
     assert result.returncode == 0
     assert "Usage" in result.stdout
-    if command in (["train"], ["predict"], ["extract"]):
+    if command in (["train"], ["predict"], ["evaluate"], ["simulate"], ["extract"]):
         assert "--config" in result.stdout
         assert "Example" in result.stdout
 

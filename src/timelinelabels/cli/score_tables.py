@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from timelinelabels.evaluation.held_out import Evaluation
@@ -12,79 +13,90 @@ from timelinelabels.evaluation.pages import (
     correction_cells,
     seen_text,
 )
-from timelinelabels.evaluation.simulation import Simulation
+from timelinelabels.evaluation.simulation import ControlSimulation, Simulation
 from timelinelabels.metrics import Scores
 from timelinelabels.report.page import cell
+
+LEARNING_CURVE = tuple(
+    item for item in OVERALL if item[1] not in ("frame_accuracy", "temporal_iou")
+)
 
 
 def print_evaluation(console: Console, evaluation: Evaluation) -> None:
     """Overall scores, scores by label and corrections of each control."""
     if evaluation.seen_in_training:
-        console.print(f"[yellow]{seen_text(evaluation.seen_in_training)}[/yellow]")
+        console.print(f"[yellow]{escape(seen_text(evaluation.seen_in_training))}[/yellow]")
     for outcome in evaluation.controls:
         scores = outcome.scores
-        console.print(
-            _table(
-                f"{outcome.control}: {scores.videos} videos, {scores.frames} frames, "
-                f"{evaluation.protocol}",
-                ("score", ""),
-                [(name, getattr(scores, attribute)) for name, attribute in OVERALL],
-            )
+        _show(
+            console,
+            f"{outcome.control}: {scores.videos} videos, {scores.frames} frames, "
+            f"{evaluation.protocol}",
+            ("score", ""),
+            [(name, getattr(scores, attribute)) for name, attribute in OVERALL],
         )
-        console.print(_labels(scores))
-        console.print(_table("Corrections", CORRECTION_HEADERS, [correction_cells(scores)]))
+        _show_labels(console, scores)
+        _show(
+            console,
+            "Corrections left to a person",
+            CORRECTION_HEADERS,
+            [correction_cells(scores)],
+        )
 
 
 def print_simulation(console: Console, simulation: Simulation) -> None:
     """The learning curve and each video's corrections, by control."""
     for control in simulation.controls:
-        shown = [OVERALL[index] for index in (0, 1, 3, 4, 5, 6, 7, 9)]
-        console.print(
-            _table(
-                f"{control.control}: score on the remaining videos",
-                ("annotated", "on", *(name for name, _ in shown)),
-                [
-                    (
-                        step.annotated_videos,
-                        step.remaining_videos,
-                        *(getattr(step.scores, attribute) for _, attribute in shown),
-                    )
-                    for step in control.steps
-                ],
-            )
-        )
-        rows: list[Sequence[object]] = [
-            (
-                f"{video.position}. {video.name}",
-                video.learned_videos,
-                video.scores.frame_f1_macro,
-                *correction_cells(video.scores),
-            )
-            for video in control.videos
-        ]
-        met = [video for video in control.videos if video.learned_videos]
-        if met and control.met is not None:
-            rows.append(
+        _show(
+            console,
+            f"{control.control}: score on the remaining videos",
+            ("annotated", "on", *(name for name, _ in LEARNING_CURVE)),
+            [
                 (
-                    f"{len(met)} videos with a model",
-                    "",
-                    control.met.scores.frame_f1_macro,
-                    *correction_cells(control.met.scores),
+                    step.annotated_videos,
+                    step.remaining_videos,
+                    *(getattr(step.scores, attribute) for _, attribute in LEARNING_CURVE),
                 )
-            )
-        console.print(
-            _table(
-                f"{control.control}: corrections left to a person, by video as it was met",
-                ("video", "learned", "frame F1", *CORRECTION_HEADERS),
-                rows,
-            )
+                for step in control.steps
+            ],
+        )
+        _show(
+            console,
+            f"{control.control}: corrections left to a person, video by video as it was met",
+            ("video", "learned", "frame F1", *CORRECTION_HEADERS),
+            _met_rows(control),
         )
     console.print(f"Order: {simulation.order}.", style="dim")
 
 
-def _labels(scores: Scores) -> Table:
-    return _table(
-        "By label",
+def _met_rows(control: ControlSimulation) -> list[Sequence[object]]:
+    rows: list[Sequence[object]] = [
+        (
+            f"{video.position}. {video.name}",
+            video.learned_videos,
+            video.scores.frame_f1_macro,
+            *correction_cells(video.scores),
+        )
+        for video in control.videos
+    ]
+    if control.met is not None:
+        count = sum(video.learned_videos > 0 for video in control.videos)
+        scores = control.met.scores
+        rows.append(
+            (
+                f"{count} videos with a model",
+                "",
+                scores.frame_f1_macro,
+                *correction_cells(scores),
+            )
+        )
+    return rows
+
+
+def _show_labels(console: Console, scores: Scores) -> None:
+    _show(
+        console,
+        "By label (segments, then scores)",
         ("label", "true", "claimed", "frame F1", "AP", "F1@50", "temporal IoU", "cal. error"),
         [
             (
@@ -102,10 +114,13 @@ def _labels(scores: Scores) -> Table:
     )
 
 
-def _table(title: str, headers: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold")
+def _show(
+    console: Console, title: str, headers: Sequence[str], rows: Sequence[Sequence[object]]
+) -> None:
+    table = Table()
     for place, header in enumerate(headers):
         table.add_column(header, justify="left" if place == 0 else "right")
     for row in rows:
-        table.add_row(*(cell(value) for value in row))
-    return table
+        table.add_row(*(escape(cell(value)) for value in row))
+    console.print(f"[bold]{escape(title)}[/bold]")
+    console.print(table)

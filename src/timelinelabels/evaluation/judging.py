@@ -153,13 +153,14 @@ def _judge_one(
             probabilities=probabilities,
             fps=float(config.frame_rate or 25),
         ),
-        regions=tuple(_with_truth(region, on_grid([region]), truth) for region in regions),
+        regions=tuple(with_truth(region, on_grid([region]), truth) for region in regions),
     )
 
 
-def _with_truth(
+def with_truth(
     region: dict[str, Any], claimed: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]
 ) -> PredictedRegion:
+    """A predicted region beside the truth (T, C); `claimed` (T, C) is where the region lies."""
     return PredictedRegion(
         label=region["value"]["timelinelabels"][0],
         score=float(region["score"]),
