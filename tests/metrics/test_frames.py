@@ -42,6 +42,7 @@ def test_with_nothing_to_find_the_score_is_whether_nothing_was_claimed():
     assert frame_scores(nothing[:0], nothing[:0]).accuracy == 0.0
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(boolean_pairs)
 def test_f1_agrees_with_scikit_learn(pair):
