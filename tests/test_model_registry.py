@@ -137,3 +137,25 @@ def test_whenever_the_publisher_is_killed_the_newest_version_loads(tmp_path):
         if newest is not None:
             newest.load()
     assert registry.find(tmp_path / "f").number > 1
+
+
+@pytest.mark.parametrize("manifest", [b"", b"[]", b"null", b"{}", b'{"digest": 7}', b"\xff\xfe\0"])
+def test_a_version_whose_manifest_is_not_ours_is_passed_over(tmp_path, network, manifest):
+    registry = ModelRegistry(tmp_path)
+    folder = tmp_path / "timelinelabels-a"
+    registry.publish(folder, 1, network, {})
+    (registry.publish(folder, 2, network, {}).path / "manifest.json").write_bytes(manifest)
+    assert registry.find(folder).number == 1
+    assert registry.find(folder, 2) is None
+
+
+def test_weights_that_are_not_those_published_are_an_error_that_says_what_to_do(tmp_path, network):
+    published = ModelRegistry(tmp_path).publish(tmp_path / "timelinelabels-a", 1, network, {})
+    content = bytearray(published.weights.read_bytes())
+    content[-1] ^= 1  # still a readable file, of a network that nobody trained
+    published.weights.write_bytes(content)
+    with pytest.raises(ModelRegistryError, match="not those that were published.*Delete"):
+        published.load()
+    published.weights.unlink()
+    with pytest.raises(ModelRegistryError, match="cannot be read"):
+        published.load()

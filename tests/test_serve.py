@@ -13,6 +13,9 @@ import httpx
 import pytest
 
 from server.conftest import CONFIG
+from timelinelabels.errors import AlreadyRunningError, SettingsError
+from timelinelabels.settings import Settings
+from timelinelabels.supervisor import Supervisor
 
 pytestmark = pytest.mark.slow
 
@@ -240,3 +243,14 @@ def test_the_command_line_and_the_server_predict_identical_regions(served, scene
     (task,) = json.loads(run("predict", "-c", "config.xml", str(scenes[4].path)))
     assert task["predictions"][0]["result"] == by_http["result"]
     assert task["predictions"][0]["score"] == by_http["score"]
+
+
+def test_a_port_in_use_is_said_at_once_and_in_words(tmp_path, monkeypatch):
+    monkeypatch.setattr("timelinelabels.supervisor.PORT_WAIT_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        settings = Settings(model_root=tmp_path, host="127.0.0.1", port=port)
+        with pytest.raises(AlreadyRunningError, match=f"PORT={port} on HOST=127.0.0.1 is used"):
+            Supervisor(settings, {}).run()
+    with pytest.raises(SettingsError, match="HOST=192.0.2.1"):
+        Supervisor(Settings(model_root=tmp_path, host="192.0.2.1"), {}).run()

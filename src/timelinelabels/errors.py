@@ -26,7 +26,7 @@
     ├── ModelRegistryError               a model version cannot be written or read
     ├── TrainingError                    there is nothing to learn from
     ├── StoreError                       the database cannot be used
-    └── AlreadyRunningError              another `timelinelabels serve` owns the folders
+    └── AlreadyRunningError              another process owns the folders or the port
 
 Messages say what is wrong, where, what is accepted, and what to do. `TimelineLabelsError.http_status`
 is what the server answers when such an error reaches it.
@@ -142,4 +142,4 @@ class StoreError(TimelineLabelsError):
 
 
 class AlreadyRunningError(TimelineLabelsError):
-    """Another process already owns the folders."""
+    """Another process already owns the folders or the port."""

@@ -6,19 +6,18 @@ import sys
 from timelinelabels.settings import Settings
 
 
-class _Redact(logging.Filter):
-    """Replaces secrets in log lines, whatever wrote them."""
+class _RedactingFormatter(logging.Formatter):
+    """Writes secrets as ***, whatever put them into a line or into the traceback below it."""
 
-    def __init__(self, secrets: list[str]) -> None:
-        super().__init__()
+    def __init__(self, layout: str, secrets: list[str]) -> None:
+        super().__init__(layout)
         self._secrets = secrets
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
         for secret in self._secrets:
-            message = message.replace(secret, "***")
-        record.msg, record.args = message, ()
-        return True
+            text = text.replace(secret, "***")
+        return text
 
 
 def configure_logging(settings: Settings, *, quiet: bool = False) -> None:
@@ -31,9 +30,11 @@ def configure_logging(settings: Settings, *, quiet: bool = False) -> None:
     explicit = "log_level" in settings.model_fields_set
     level = "WARNING" if quiet and not explicit else settings.log_level
     keys = (settings.label_studio_api_key, settings.basic_auth_pass)
+    secrets = [key.get_secret_value() for key in keys if key]
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    handler.addFilter(_Redact([key.get_secret_value() for key in keys if key]))
+    handler.setFormatter(
+        _RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s", secrets)
+    )
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # At DEBUG these would write request headers, with the tokens in them.
     for chatty in ("httpx", "httpcore", "urllib3", "PIL", "alembic", "filelock"):

@@ -44,7 +44,7 @@ class ModelVersion:
     number: int
     # The version's folder.
     path: Path
-    # What is in manifest.json; see docs/reference/manifest.md.
+    # What is in manifest.json: what was learned from, with which parameters, and how well.
     manifest: dict[str, Any]
 
     @property
@@ -58,7 +58,17 @@ class ModelVersion:
         return str(self.manifest["digest"])
 
     def load(self) -> BaseNN:
-        """The network; ModelRegistryError where its file is damaged."""
+        """The network.
+
+        Raises:
+            ModelRegistryError: its file is missing, or not the one that was published.
+        """
+        try:
+            digest = hashlib.sha256(self.weights.read_bytes()).hexdigest()
+        except OSError as error:
+            raise _damaged(self.path, f"its weights cannot be read: {error.strerror}") from error
+        if digest != self.digest:
+            raise _damaged(self.path, "its weights are not those that were published")
         return BaseNN.load(self.weights)
 
 
@@ -101,7 +111,8 @@ class ModelRegistry:
             network.save(draft / WEIGHTS)
             digest = hashlib.sha256((draft / WEIGHTS).read_bytes()).hexdigest()
             whole = {"format": FORMAT, "number": number, **manifest, "digest": digest}
-            (draft / MANIFEST).write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
+            text = json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+            (draft / MANIFEST).write_text(text, encoding="utf-8")
             for path in (draft / WEIGHTS, draft / MANIFEST, draft):
                 _sync(path)
             draft.rename(target)
@@ -122,7 +133,9 @@ class ModelRegistry:
             if (match := _VERSION.fullmatch(path.name)) is None:
                 continue
             try:
-                manifest = json.loads((path / MANIFEST).read_text())
+                manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+                if not isinstance(manifest, dict) or not isinstance(manifest.get("digest"), str):
+                    raise ValueError(f"its {MANIFEST} is not one of timelinelabels")
                 found.append(ModelVersion(number=int(match[1]), path=path, manifest=manifest))
             except (OSError, ValueError) as error:
                 logger.warning("Model version %s is passed over: %s", path, error)
@@ -146,6 +159,13 @@ class ModelRegistry:
                 path.rename(grave)
         for path in folder.glob(".pruned-*"):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _damaged(version: Path, problem: str) -> ModelRegistryError:
+    return ModelRegistryError(
+        f"The model version {version} is damaged: {problem}. Delete its folder; the next training "
+        "makes a new one."
+    )
 
 
 def _sync(path: Path) -> None:

@@ -5,9 +5,11 @@ started again, at once the first time and then more and more slowly. A second su
 MODEL_ROOT is refused.
 """
 
+import errno
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,7 +19,7 @@ from dataclasses import dataclass, field
 
 from filelock import FileLock, Timeout
 
-from timelinelabels.errors import AlreadyRunningError, ModelRegistryError
+from timelinelabels.errors import AlreadyRunningError, ModelRegistryError, SettingsError
 from timelinelabels.lifeline import VARIABLE
 from timelinelabels.settings import Settings
 
@@ -27,6 +29,7 @@ GRACE_SECONDS = 20.0
 LONGEST_PAUSE_SECONDS = 30.0
 STEADY_SECONDS = 60.0  # a child that ran this long starts its pauses anew
 POLL_SECONDS = 0.2
+PORT_WAIT_SECONDS = 15.0  # the web process of a supervisor that was killed just now may still end
 
 
 @dataclass(kw_only=True)
@@ -72,8 +75,9 @@ class Supervisor:
         """Supervise until SIGTERM or SIGINT.
 
         Raises:
-            AlreadyRunningError: another supervisor has this MODEL_ROOT.
+            AlreadyRunningError: another supervisor has this MODEL_ROOT, or another program the port.
             ModelRegistryError: MODEL_ROOT cannot be written.
+            SettingsError: HOST is not an address of this machine, or PORT is not to be had.
         """
         root = self._settings.model_root
         lock = FileLock(root / "serve.lock", blocking=False)
@@ -91,6 +95,7 @@ class Supervisor:
             ) from error
         with ExitStack() as stack:
             stack.callback(lock.release)
+            self._check_address()
             read_end, write_end = os.pipe()
             stack.callback(os.close, read_end)
             stack.callback(os.close, write_end)
@@ -101,6 +106,29 @@ class Supervisor:
                 for child in self._children:
                     self._look_after(child, read_end)
                 self._stop.wait(POLL_SECONDS)
+
+    def _check_address(self) -> None:
+        """Say at once, and in words, what the web process would fail for again and again."""
+        host, port = self._settings.host, self._settings.port
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        deadline = time.monotonic() + PORT_WAIT_SECONDS
+        while True:
+            try:
+                socket.create_server((host, port), family=family).close()
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise SettingsError(
+                        f"HOST={host}, PORT={port}: this machine cannot listen there: "
+                        f"{error.strerror or error}"
+                    ) from error
+                if time.monotonic() >= deadline:
+                    raise AlreadyRunningError(
+                        f"PORT={port} on HOST={host} is used by another program. Stop that one, or "
+                        "choose another port: timelinelabels serve --port 9091"
+                    ) from error
+                time.sleep(POLL_SECONDS)
+            else:
+                return
 
     def _look_after(self, child: _Child, lifeline: int) -> None:
         now = time.monotonic()

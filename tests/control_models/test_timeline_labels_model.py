@@ -210,17 +210,21 @@ def test_missing_weights_are_named_with_their_folder(tmp_path, resources):
 
 
 @pytest.mark.parametrize(
-    ("fps", "late", "frame_rate"),
+    ("fps", "late", "frame_rate", "dropped"),
     [
-        (Fraction(30000, 1001), 0, 25),
-        (Fraction(50), 0, 25),
-        (Fraction(25), 2, 25),
-        (Fraction(10), 0, 24),
-        (Fraction(60), 1, 30),
+        (Fraction(30000, 1001), 0, 25, lambda index: False),
+        (Fraction(50), 0, 25, lambda index: False),
+        (Fraction(25), 2, 25, lambda index: False),
+        (Fraction(10), 0, 24, lambda index: False),
+        (Fraction(60), 1, 30, lambda index: False),
+        # Variable frame rates: two of three are missing; long gaps; what a phone records in the dark.
+        (Fraction(50), 0, 25, lambda index: index % 3 > 0),
+        (Fraction(25), 0, 25, lambda index: 12 < index < 20 or 55 < index < 70),
+        (Fraction(30), 1, 25, lambda index: index % 7 in (1, 2, 5)),
     ],
 )
 def test_a_region_comes_back_at_the_same_time_on_any_file(
-    resources, tmp_path, fps, late, frame_rate
+    resources, tmp_path, fps, late, frame_rate, dropped
 ):
     """Drawn on Label Studio's grid, learned on the file's frames, predicted on the grid again."""
     # Label Studio's timeline ends at the container's duration, which does not count a late start.
@@ -233,10 +237,15 @@ def test_a_region_comes_back_at_the_same_time_on_any_file(
         return image
 
     time_base = Fraction(1, 90000)
-    count = int(seconds * fps)
-    pts = [round((late + Fraction(index) / fps) / time_base) for index in range(count)]
+    shown = [index for index in range(int(seconds * fps)) if not dropped(index)]
+    pts = [round((late + Fraction(index) / fps) / time_base) for index in shown]
     path = write_video(
-        tmp_path / "film.mp4", picture, count=count, fps=fps, pts=pts, time_base=time_base
+        tmp_path / "film.mp4",
+        lambda number: picture(shown[number]),
+        count=len(shown),
+        fps=fps,
+        pts=pts,
+        time_base=time_base,
     )
     start, end = (round((late + second) * frame_rate) for second in (bright_from, bright_to))
     drawn = {

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from timelinelabels.errors import VideoError
 from timelinelabels.labelstudio.timeline import Timeline
 
 
@@ -70,6 +71,16 @@ def test_frames_after_the_stated_duration_are_not_reachable():
     timeline = make([512 * i for i in range(100)], duration=2)
     assert timeline.length == 50
     assert timeline.reachable.sum() == 50
+
+
+def test_a_header_that_claims_years_is_an_error_before_memory_is_asked_for():
+    with pytest.raises(VideoError, match="lasts 1000000000 s, which is 25000000000 frames"):
+        Timeline.of(
+            np.arange(3),
+            time_base=Fraction(1, 25),
+            duration=Fraction(10**9),
+            frame_rate=Fraction(25),
+        )
 
 
 def test_a_still_of_one_frame_has_one_tick_at_least():

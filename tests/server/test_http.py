@@ -3,12 +3,15 @@
 import base64
 import json
 import shutil
+import struct
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 
 import pytest
 
+from support import numbered_frame, write_video
 from timelinelabels.runtime import build_resources
 from timelinelabels.server.app import create_app, reason_phrase
 from timelinelabels.server.predictions import SingleFlight
@@ -351,3 +354,39 @@ def test_unknown_paths_and_methods_are_json_errors(backend):
     assert backend.client.get("/nothing").status_code == 404
     assert backend.client.get("/predict").status_code == 405
     assert json.loads(backend.client.get("/nothing").text)["error"] == "NotFound"
+
+
+def test_text_that_no_database_takes_is_a_400_even_where_nothing_is_kept(backend):
+    answer = backend.client.post(
+        "/webhook", data=b'{"action": "\\ud800"}', content_type="application/json"
+    )
+    assert answer.status_code == 400
+    assert "surrogates" in answer.json["detail"]
+
+
+def test_a_video_whose_header_claims_years_never_spoils_the_others(backend, scenes):
+    """A damaged WebM header may claim 31 years: 25 billion frames, more than any memory holds."""
+    folder = scenes[0].path.parent
+    write_video(
+        folder / "years.webm", numbered_frame, count=5, codec="libvpx", time_base=Fraction(1, 1000)
+    )
+    content = bytearray((folder / "years.webm").read_bytes())
+    at = content.index(b"\x44\x89\x88") + 3  # Duration, 8 bytes, in milliseconds
+    content[at : at + 8] = struct.pack(">d", 1e12)
+    (folder / "years.webm").write_bytes(content)
+    tasks = [
+        {"id": number, "data": {"clip": name}}
+        for number, name in enumerate(["years.webm", scenes[0].path.name])
+    ]
+    body = {"project": backend.project, "label_config": SIMPLE, "tasks": tasks}
+    backend.post("/predict", body)
+    backend.work()
+    results = backend.post("/predict", body).json["results"]
+    assert results[0] == []
+    assert results[1]["result"]
+    event = backend.event(scenes[0], 1)
+    event["task"]["data"]["clip"] = "years.webm"
+    backend.post("/webhook", event)
+    backend.submit(scenes[1], 2)
+    backend.work()
+    assert " · 1 video · " in backend.setup()

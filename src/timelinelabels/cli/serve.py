@@ -39,13 +39,15 @@ def worker() -> None:
     import signal
 
     from timelinelabels.lifeline import watch_lifeline
+
+    # A killed supervisor takes its worker along; the lease on the present work then runs out. Watched
+    # before the long imports, during which it may die as well.
+    watch_lifeline(lambda: os._exit(1))
     from timelinelabels.log_output import configure_logging
     from timelinelabels.runtime import build_resources, open_store
     from timelinelabels.settings import load_settings
     from timelinelabels.worker import Worker
 
-    # A killed supervisor takes its worker along; the lease on the present work then runs out.
-    watch_lifeline(lambda: os._exit(1))
     settings = load_settings()
     configure_logging(settings)
     running = Worker(open_store(settings), build_resources(settings, download_weights=True))

@@ -26,7 +26,11 @@ class LeftOut:
 
 
 def timeline_of(features: Features, config: TimelineLabelsConfig) -> Timeline:
-    """The file's frames on the grid of a config whose frame rate is resolved."""
+    """The file's frames on the grid of a config whose frame rate is resolved.
+
+    Raises:
+        VideoError: the file claims a length that no timeline can have.
+    """
     if config.frame_rate is None:
         raise ValueError("resolve the frame rate first: config.for_task(data)")
     return Timeline.of(
@@ -58,11 +62,11 @@ def collect_examples(
         try:
             resolved = config.for_task(task.data)
             features = features_of(resolved.video_source(task.data))
+            timeline = timeline_of(features, resolved)
         except (ConfigError, MediaError, VideoError) as error:
             logger.warning("Task %s is left out of the training: %s", task.task_id, error)
             left_out.append(LeftOut(task_id=str(task.task_id), reason=str(error)))
             continue
-        timeline = timeline_of(features, resolved)
         reachable = int(timeline.reachable.sum())  # the unreachable frames are the last ones
         for annotation in task.annotations:
             grid = convert_timelinelabels_to_probs(

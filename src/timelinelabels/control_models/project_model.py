@@ -139,6 +139,7 @@ class ProjectModel:
 
         Raises:
             ConfigError: the task's data lacks what the labeling config reads from it.
+            VideoError: the file claims a length that no timeline can have.
         """
         regions: list[dict[str, Any]] = []
         certainties: list[float] = []

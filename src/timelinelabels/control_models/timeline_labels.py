@@ -111,9 +111,10 @@ class TimelineLabelsModel(ControlModel):
         version = self.resources.registry.find(
             self.get_classifier_path(self.project), self.head_number
         )
-        if version and version.manifest["backbone"]["fingerprint"] != self.backbone.fingerprint:
+        learned_from = version.manifest.get("backbone") if version else None
+        if not isinstance(learned_from, Mapping):
             return None
-        return version
+        return version if learned_from.get("fingerprint") == self.backbone.fingerprint else None
 
     def predict_regions(self, video_path: Path | str) -> list[dict[str, Any]]:
         """The regions of a video; its features are extracted first where they are not cached.

@@ -88,6 +88,10 @@ class _Project(_Payload):
     updated_at: Time = None
 
 
+class _Action(_Payload):
+    action: Text
+
+
 class _Numbered(_Payload):
     id: Id
 
@@ -198,7 +202,7 @@ def parse_webhook(body: object) -> WebhookEvent:
     if not isinstance(action, str):
         raise PayloadError("action: missing; text such as ANNOTATION_CREATED is expected")
     if action not in KNOWN_ACTIONS:
-        return WebhookEvent(action=action)
+        return WebhookEvent(action=_validated(_Action, fields, where="").action)
     named, project = fields.get("project"), _Project()
     if isinstance(named, Mapping):
         ref = ProjectRef.from_webhook(named)

@@ -15,10 +15,15 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+from timelinelabels.errors import VideoError
+
 # Containers round a PTS to their time base (Matroska: whole milliseconds), so the picture of tick 2 at
 # 30 fps may carry 67 ms where the tick is 66.7 ms. Half a time-base unit undoes the rounding; the cap
 # keeps coarse time bases (AVI: one unit is a whole frame) exact.
 MAX_ROUNDING = Fraction(1, 2000)
+
+# 4.6 days at 25 ticks a second. A damaged header can claim 30 years, which would fill the memory.
+MAX_TICKS = 10_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +48,20 @@ class Timeline:
         duration: Fraction,
         frame_rate: Fraction,
     ) -> "Timeline":
-        """The timeline that Label Studio draws: round(container duration · frameRate) ticks."""
+        """The timeline that Label Studio draws: round(container duration · frameRate) ticks.
+
+        Raises:
+            VideoError: it has more than MAX_TICKS ticks.
+        """
         if len(pts) == 0:
             raise ValueError("a timeline needs at least one frame")
         length = max(1, math.floor(duration * frame_rate + Fraction(1, 2)))
+        if length > MAX_TICKS:
+            raise VideoError(
+                f"by its header the video lasts {float(duration):.0f} s, which is {length} frames at "
+                f"frameRate {float(frame_rate):g}; at most {MAX_TICKS} can be labelled. Where the "
+                "header is wrong, write the file anew (ffmpeg -i IN -c copy OUT)"
+            )
         return cls(pts=pts, time_base=time_base, frame_rate=frame_rate, length=length)
 
     @property

@@ -81,7 +81,9 @@ def reason_phrase(message: str) -> str:
 def _error_response(status: int, name: str, message: str) -> Response:
     from flask import jsonify
 
-    response = jsonify({"error": name, "detail": message})
+    # A checkpoint's class names, for example, may hold half of a surrogate pair.
+    detail = message.encode("utf-8", "backslashreplace").decode()
+    response = jsonify({"error": name, "detail": detail})
     response.status = f"{status} {reason_phrase(message)}"
     return response
 

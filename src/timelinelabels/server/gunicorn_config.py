@@ -6,14 +6,17 @@ importing torch starts no threads and loads no weights, so the fork of the one w
 
 import os
 import signal
-from typing import Any
 
 from timelinelabels.lifeline import watch_lifeline
 from timelinelabels.settings import load_settings
 
-_settings = load_settings()
+# From the beginning: a supervisor may die while the application is still being imported.
+watch_lifeline(lambda: os.kill(os.getpid(), signal.SIGTERM))
 
-bind = f"{_settings.host}:{_settings.port}"
+_settings = load_settings()
+_host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host  # IPv6
+
+bind = f"{_host}:{_settings.port}"
 workers = 1
 worker_class = "gthread"
 threads = _settings.web_threads
@@ -23,9 +26,3 @@ graceful_timeout = 10
 loglevel = _settings.log_level.lower()
 proc_name = "timelinelabels"
 control_socket_disable = True  # it would be shared by every gunicorn of the user
-
-
-def when_ready(server: Any) -> None:
-    """End with the supervisor."""
-    del server
-    watch_lifeline(lambda: os.kill(os.getpid(), signal.SIGTERM))

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 from timelinelabels.control_models.project_model import ProjectModel
-from timelinelabels.errors import ConfigError, MediaError, TimelineLabelsError
+from timelinelabels.errors import ConfigError, MediaError, TimelineLabelsError, VideoError
 from timelinelabels.extraction import find_features, want_extraction
 from timelinelabels.features import Features
 from timelinelabels.labelstudio.payloads import AnnotatedTask, PredictRequest
@@ -68,7 +68,7 @@ class PredictionService:
             version = model_version(self._service.store, project)
         problems: list[ConfigError] = []
         results = [
-            self._result(project, task.data, features, version, problems) for task in request.tasks
+            self._result(project, task, features, version, problems) for task in request.tasks
         ]
         if problems and len(problems) == len(request.tasks):
             raise problems[0]  # not one task's fault: a person must see it
@@ -77,22 +77,22 @@ class PredictionService:
     def _result(
         self,
         project: ProjectModel,
-        data: Mapping[str, Any],
+        task: AnnotatedTask,
         features: Mapping[Source, Features],
         version: str,
         problems: list[ConfigError],
     ) -> dict[str, Any] | list[Any]:
         try:
             if not project.predicts or any(
-                source not in features for source in project.sources(data)
+                source not in features for source in project.sources(task.data)
             ):
                 return []
-            prediction = project.predict(data, features)
-        except MediaError as error:
-            logger.warning("Project %s: %s", project.project, error)
+            prediction = project.predict(task.data, features)
+        except (MediaError, VideoError) as error:
+            logger.warning("Project %s: task %s: %s", project.project, task.task_id, error)
             return []
         except ConfigError as error:
-            logger.warning("Project %s: %s", project.project, error)
+            logger.warning("Project %s: task %s: %s", project.project, task.task_id, error)
             problems.append(error)
             return []
         return [] if prediction is None else {**prediction, "model_version": version}
