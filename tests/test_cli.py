@@ -138,6 +138,50 @@ def test_simulate_shows_scores_and_corrections_by_video_and_writes_a_report(proj
     assert "Learning curve" in (project.folder / "sim.html").read_text()
 
 
+@pytest.mark.slow
+def test_the_output_s_folder_is_made_and_a_wrong_one_is_said_before_the_work(project):
+    arguments = ("predict", "-c", "simple.xml", "clips/scene 1.mp4", "--output")
+    made = project(*arguments, "new/folder/out.json")
+    assert made.returncode == 0, made.stderr
+    (task,) = json.loads((project.folder / "new" / "folder" / "out.json").read_text())
+    assert task["predictions"]
+    for wrong in ("clips", "config.xml/out.json"):
+        refused = project(*arguments, wrong)
+        assert refused.returncode == 2
+        assert "--output" in refused.stderr
+        assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.slow
+def test_paths_may_lead_up_from_the_tasks_file(project):
+    (project.folder / "exports").mkdir()
+    tasks = [
+        {"id": "²", "data": {"clip": "../clips/scene 1.mp4"}},
+        {"id": 2, "data": {"clip": "../gone.mp4"}},
+    ]
+    (project.folder / "exports" / "tasks.json").write_text(json.dumps(tasks))
+    result = project("predict", "-c", "simple.xml", "-t", "exports/tasks.json")
+    assert result.returncode == 1
+    assert f"looked for from {project.folder / 'exports'}" in result.stderr
+    first, second = json.loads(result.stdout)
+    assert "id" not in first  # Label Studio's ids are numbers
+    assert first["predictions"]
+    assert second == {"id": 2, "data": {"clip": "../gone.mp4"}, "predictions": []}
+
+
+@pytest.mark.slow
+def test_a_name_that_is_not_unicode_is_said_and_leaves_the_output_json(project):
+    arguments = ("predict", "-c", "simple.xml", b"clips/\xff.mp4", "clips/scene 1.mp4")
+    printed = project(*arguments)
+    written = project(*arguments, "-o", "out.json")
+    assert (printed.returncode, written.returncode) == (1, 1)
+    assert "Traceback" not in printed.stderr + written.stderr
+    for text in (printed.stdout, (project.folder / "out.json").read_text(encoding="utf-8")):
+        bad, good = json.loads(text)
+        assert bad["data"] == {"clip": "clips/\udcff.mp4"}
+        assert (bad["predictions"], len(good["predictions"])) == ([], 1)
+
+
 def test_extract_prints_frames_speed_and_file_and_goes_on_after_a_bad_one(project):
     (project.folder / "clips" / "broken.mp4").write_text("not a video")
     result = project("extract", "-c", "config.xml", "clips/broken.mp4", "clips/scene 0.mp4")
@@ -167,6 +211,7 @@ def test_predicting_untrained_says_what_to_do(project):
         ("simulate", "-c", "config.xml", "-t", "train.json", "--steps", "1,zero"),
         ("fly",),
         ("serve", "--port", "99999"),
+        ("predict", "-c", "config.xml", "-t", "test.json", "--project", "x/y"),
     ],
 )
 def test_wrong_usage_ends_with_2(project, arguments):

@@ -154,7 +154,7 @@ def test_weights_that_are_not_those_published_are_an_error_that_says_what_to_do(
     content = bytearray(published.weights.read_bytes())
     content[-1] ^= 1  # still a readable file, of a network that nobody trained
     published.weights.write_bytes(content)
-    with pytest.raises(ModelRegistryError, match="not those that were published.*Delete"):
+    with pytest.raises(ModelRegistryError, match=r"not those that were published.*Delete"):
         published.load()
     published.weights.unlink()
     with pytest.raises(ModelRegistryError, match="cannot be read"):

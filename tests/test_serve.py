@@ -252,5 +252,5 @@ def test_a_port_in_use_is_said_at_once_and_in_words(tmp_path, monkeypatch):
         settings = Settings(model_root=tmp_path, host="127.0.0.1", port=port)
         with pytest.raises(AlreadyRunningError, match=f"PORT={port} on HOST=127.0.0.1 is used"):
             Supervisor(settings, {}).run()
-    with pytest.raises(SettingsError, match="HOST=192.0.2.1"):
+    with pytest.raises(SettingsError, match=r"HOST=192\.0\.2\.1"):
         Supervisor(Settings(model_root=tmp_path, host="192.0.2.1"), {}).run()

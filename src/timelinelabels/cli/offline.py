@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from timelinelabels.cli.options import LOCAL_PROJECT, read_config
+from timelinelabels.errors import PayloadError
 
 if TYPE_CHECKING:
     from timelinelabels.control_models import ProjectModel, Resources
@@ -41,9 +44,13 @@ def open_project(
     from timelinelabels.labelstudio.payloads import ProjectRef
     from timelinelabels.runtime import build_resources, open_store
 
+    try:
+        ref = ProjectRef.parse(project or LOCAL_PROJECT)
+    except PayloadError as error:
+        raise typer.BadParameter(str(error), param_hint="--project") from None
     resources = build_resources(settings, download_weights=True)
     store = open_store(settings)
-    key = store.resolve_project(ProjectRef.parse(project or LOCAL_PROJECT))
+    key = store.resolve_project(ref)
     model = ProjectModel.create(
         read_config(config), resources=resources, project=key, heads=store.heads(key)
     )

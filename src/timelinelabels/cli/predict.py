@@ -1,6 +1,7 @@
 """`timelinelabels predict`: timelines for videos or tasks, without a server."""
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,7 +29,12 @@ def predict(
     project: ProjectOption = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Where to write the tasks; default: standard output."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Where to write the tasks; its folder is made. Default: standard output.",
+            dir_okay=False,
+        ),
     ] = None,
 ) -> None:
     """Predict timelines and write tasks with predictions, ready to import into Label Studio.
@@ -39,6 +45,7 @@ def predict(
     """
     if (tasks is None) == (not videos):
         raise typer.BadParameter("give either --tasks FILE or one or more VIDEO files")
+    _make_folder(output)  # before the work, not after it
     from timelinelabels.cli.console import frame_bar, make_console, print_error, progress_bars
     from timelinelabels.cli.offline import features_of_source, offline_settings, open_project
     from timelinelabels.errors import ConfigError, MediaError, TrainingError, VideoError
@@ -66,7 +73,7 @@ def predict(
         bar = progress.add_task("Predicting", total=len(given), note=version)
         for task_id, data in given:
             result: dict[str, Any] = {"data": data, "predictions": []}
-            if task_id.isdigit():
+            if task_id.isascii() and task_id.isdigit():
                 result = {"id": int(task_id), **result}
             try:
                 features = {}
@@ -83,13 +90,36 @@ def predict(
                 print_error(console, error)
             results.append(result)
             progress.advance(bar)
-    text = json.dumps(results, indent=2, ensure_ascii=False) + "\n"
-    if output is None:
-        typer.echo(text, nl=False)
-    else:
-        draft = output.with_name(f".{output.name}.partial")
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(output)
+    _write(results, output)
+    if output is not None:
         typer.echo(f"{len(results) - failed} of {len(results)} tasks predicted: {output}", err=True)
     if failed:
         raise typer.Exit(1)
+
+
+def _make_folder(output: Path | None) -> None:
+    if output is None:
+        return
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise typer.BadParameter(
+            f"the folder {output.parent} cannot be made: {error.strerror}", param_hint="--output"
+        ) from error
+    if not os.access(output.parent, os.W_OK):
+        raise typer.BadParameter(
+            f"the folder {output.parent} cannot be written", param_hint="--output"
+        )
+
+
+def _write(results: list[dict[str, Any]], output: Path | None) -> None:
+    """Write the tasks as JSON, a file in one step."""
+    text = json.dumps(results, indent=2, ensure_ascii=False) + "\n"
+    # A file name that is not Unicode holds lone surrogates: written as JSON's own \udc.. escapes.
+    content = text.encode("utf-8", "backslashreplace")
+    if output is None:
+        typer.echo(content, nl=False)
+        return
+    draft = output.with_name(f".{output.name}.partial")
+    draft.write_bytes(content)
+    draft.replace(output)

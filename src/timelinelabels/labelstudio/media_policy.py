@@ -126,9 +126,9 @@ class MediaPolicy:
         outside = MediaForbiddenError(
             f"{shown(path)} is not inside the folders of MEDIA_ROOTS, or leads out of them"
         )
-        if ".." in Path(path).parts:
-            raise outside
         roots = [Path(os.path.realpath(root)) for root in self.media_roots]
+        if ".." in Path(path).parts and Path("/") not in roots:
+            raise outside
         # An absolute path swallows the root that it is joined to.
         candidates = [Path(os.path.realpath(root / path)) for root in roots]
         inside = [
@@ -141,7 +141,9 @@ class MediaPolicy:
                 return candidate
         if len(inside) < len(set(candidates)):
             raise outside
-        raise MediaNotFoundError(f"{shown(path)} is not there (looked for inside MEDIA_ROOTS)")
+        # On the command line everything is open, and paths are relative to the first root.
+        place = f"from {roots[0]}" if Path("/") in roots else "inside MEDIA_ROOTS"
+        raise MediaNotFoundError(f"{shown(path)} is not there (looked for {place})")
 
 
 def shown(source: object) -> str:
