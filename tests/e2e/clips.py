@@ -14,11 +14,12 @@ from support import write_video
 from timelinelabels.demo.scene import LABELS, Scene
 
 WIDTH, HEIGHT = 160, 120
-TICKS, RATE = 120, 25  # length and frame rate of Label Studio's timeline
+TICKS, RATE = 72, 25  # length and frame rate of Label Studio's timeline
+TOUCH_TICKS = 16
 
 
 def render_clip(path: Path, *, seed: int, times: Callable[[int], Fraction] | None = None) -> Scene:
-    """A video of 4.8 s.
+    """A video of 2.9 s.
 
     Args:
         path: of the file.
@@ -26,10 +27,10 @@ def render_clip(path: Path, *, seed: int, times: Callable[[int], Fraction] | Non
         times: file frame → seconds, strictly rising; the default is 25 frames a second.
     """
     random = np.random.default_rng(seed)
-    start = int(random.integers(12, 35))
-    end = int(random.integers(85, 110))
-    touch = int(random.integers(start + 12, start + 20))
-    truth = {LABELS[0]: [(start, end)], LABELS[1]: [(touch, touch + 20)]}
+    start = int(random.integers(8, 19))
+    end = int(random.integers(54, 66))
+    touch = int(random.integers(start + 8, start + 14))
+    truth = {LABELS[0]: [(start, end)], LABELS[1]: [(touch, touch + TOUCH_TICKS - 1)]}
     field = 110 + 14 * random.random((HEIGHT // 8, WIDTH // 8, 3)).repeat(8, 0).repeat(8, 1)
     field[..., 0] -= 50
     field[..., 2] -= 40
@@ -38,8 +39,8 @@ def render_clip(path: Path, *, seed: int, times: Callable[[int], Fraction] | Non
         tick = int(seconds * RATE) + 1
         image = field + random.normal(0, 3, field.shape)
         if start <= tick <= end:
-            _ball(image, 60 + 0.3 * tick)
-        if touch <= tick <= touch + 20:
+            _ball(image, 60 + 0.5 * tick)
+        if touch <= tick < touch + TOUCH_TICKS:
             image[30:95, 10:45] = (170, 30, 40)
         return np.clip(image, 0, 255).astype(np.uint8)
 

@@ -6,15 +6,19 @@ Where one of them is not installed, the tests that need it are skipped with the 
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from e2e.backend import Backend
+from e2e.browser import WINDOW, Annotator
 from e2e.clips import render_clip
 from e2e.label_studio import TOKEN, Api, LabelStudio, label_studio_command
 from timelinelabels.demo.scene import Scene
 
 HERE = Path(__file__).parent
+PICTURES = HERE.parents[1] / "e2e-output"
+CHROMIUM = Path("/usr/bin/chromium")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -68,3 +72,29 @@ def served(
         yield backend
     finally:
         backend.stop()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium, without a window."""
+    if not CHROMIUM.is_file():
+        pytest.skip(f"No {CHROMIUM}: run `apt-get install chromium fonts-dejavu-core`")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def annotator(browser: Any, label_studio: LabelStudio) -> Iterator[Annotator]:
+    """A person at a browser of their own, not logged in yet."""
+    context = browser.new_context(viewport=WINDOW)
+    context.set_default_timeout(90_000)
+    person = Annotator(context.new_page(), label_studio.url, PICTURES)
+    yield person
+    person.picture("last")  # where a test failed, this shows what the person saw
+    context.close()

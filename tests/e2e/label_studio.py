@@ -7,7 +7,6 @@ product must not be held to.
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -83,7 +82,7 @@ class LabelStudio:
     def stop(self) -> None:
         if self._process is None:
             return
-        self._process.send_signal(signal.SIGINT)
+        self._process.terminate()
         try:
             self._process.wait(20)
         except subprocess.TimeoutExpired:

@@ -38,11 +38,22 @@ def frames_of(regions: Iterable[Mapping[str, Any]], label: str) -> set[int]:
 
 
 def agreement(
-    predicted: Iterable[Mapping[str, Any]], scene: Scene, label: str = LABELS[0]
+    predicted: Iterable[Mapping[str, Any]],
+    scene: Scene,
+    label: str = LABELS[0],
+    *,
+    written: str | None = None,
 ) -> float:
-    """F1 of a label's frames against the truth that the scene was rendered from."""
-    regions = list(predicted)
-    found, truth = frames_of(regions, label), frames_of(scene.annotation_result(), label)
+    """F1 of a label's frames against the truth that the scene was rendered from.
+
+    Args:
+        predicted: regions.
+        scene: the video.
+        label: as the scene has it.
+        written: as the regions have it, where that differs.
+    """
+    found = frames_of(predicted, written or label)
+    truth = frames_of(scene.annotation_result(), label)
     return 2 * len(found & truth) / (len(found) + len(truth)) if found or truth else 1.0
 
 

@@ -7,6 +7,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from timelinelabels.errors import TimelineLabelsError
+from timelinelabels.labelstudio.config import parse_label_config
 from timelinelabels.log_output import configure_logging
 from timelinelabels.runtime import build_resources, open_store
 from timelinelabels.server.auth import require_basic_auth
@@ -20,6 +21,10 @@ logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 256 * 1024**2  # hundreds of tasks with their annotations come in one request
 MAX_REASON = 200
+FIRST_CONFIG = (
+    '<View><TimelineLabels name="label" toName="video"><Label value="any"/></TimelineLabels>'
+    '<Video name="video" value="$video"/></View>'
+)
 
 
 def create_app(settings: Settings) -> Flask:
@@ -61,10 +66,14 @@ def create_app(settings: Settings) -> Flask:
 
 
 def create_app_from_environment() -> Flask:
-    """What gunicorn calls."""
+    """What gunicorn calls, before it opens the port."""
     settings = load_settings()
     configure_logging(settings)
-    return create_app(settings)
+    app = create_app(settings)
+    # Reading a first config imports half a second's worth, several seconds on a busy machine, and
+    # Label Studio gives /setup three: the first attempt to connect must not fail for that.
+    parse_label_config(FIRST_CONFIG)
+    return app
 
 
 def reason_phrase(message: str) -> str:

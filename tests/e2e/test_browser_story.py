@@ -1,0 +1,114 @@
+"""The story of a project by mouse; the steps build on each other.
+
+Screenshots are kept in e2e-output/: docs/tutorial.md shows them.
+"""
+
+from dataclasses import dataclass
+
+import pytest
+
+from e2e.backend import Backend
+from e2e.browser import Annotator
+from e2e.label_studio import Api, eventually
+from e2e.story import LABELS, label_config
+from timelinelabels.demo.scene import Scene
+
+
+@dataclass
+class Story:
+    """A project on its way."""
+
+    person: Annotator
+    api: Api
+    backend: Backend
+    project: int
+    tasks: list[int]
+    clips: list[Scene]
+
+    def versions(self) -> list[str]:
+        (ml,) = self.api("GET", f"/api/ml?project={self.project}")
+        return self.api("GET", f"/api/ml/{ml['id']}/versions")["versions"]
+
+    def versions_of(self, task: int) -> list[str]:
+        return [prediction["model_version"] for prediction in self.api.predictions(task)]
+
+
+@pytest.fixture(scope="module")
+def story(annotator: Annotator, api: Api, served: Backend, clips: list[Scene]) -> Story:
+    project = api.project("Football", label_config())
+    for clip in clips[:4]:
+        api.upload(project, clip.path)
+    tasks = [task["id"] for task in api.tasks(project)]
+    return Story(annotator, api, served, project, tasks, clips)
+
+
+def test_a_person_connects_the_model(story: Story) -> None:
+    story.person.log_in()
+    story.person.connect_model(story.project, story.backend.url)
+    story.person.page.get_by_text("Connected", exact=True).wait_for()
+    story.person.picture("model-connected")
+    assert not story.person.errors()
+
+
+def test_an_untrained_task_opens_without_error(story: Story) -> None:
+    story.person.open_task(story.project, story.tasks[0])
+    assert story.person.timeline() == []
+    assert not story.person.errors()
+    assert story.api.predictions(story.tasks[0]) == []
+    story.person.picture("untrained")
+
+
+def test_a_person_draws_and_submits(story: Story) -> None:
+    person, task, clip = story.person, story.tasks[0], story.clips[0]
+    person.open_task(story.project, task)
+    drawn = sorted((label, *span) for label, spans in clip.truth.items() for span in spans)
+    for label, start, end in drawn:
+        person.draw(label, start, end)
+    assert person.timeline() == drawn
+    person.picture("drawn")
+    person.submit()
+    (annotation,) = story.api("GET", f"/api/tasks/{task}/annotations/")
+    stored = [
+        (region["value"]["timelinelabels"][0], span["start"], span["end"])
+        for region in annotation["result"]
+        for span in region["value"]["ranges"]
+    ]
+    assert sorted(stored) == drawn
+
+
+def test_an_unlabelled_task_opens_with_regions_at_the_right_frames(story: Story) -> None:
+    for number in (1, 2):  # others annotate, too
+        story.api.annotate(story.tasks[number], story.clips[number].annotation_result())
+    eventually(lambda: any(" 3 videos " in text for text in story.versions()), 120)
+    story.person.open_task(story.project, story.tasks[3])
+    bars = eventually(story.person.timeline, 30)
+    story.person.picture("predicted")
+    truth = story.clips[3].truth
+    for label in LABELS:
+        (start, end), found = truth[label][0], [bar for bar in bars if bar[0] == label]
+        # The longest bar of each label is where the label is, to three frames.
+        _, first, last = max(found, key=lambda bar: bar[2] - bar[1])
+        assert abs(first - start) <= 3, bars
+        assert abs(last - end) <= 3, bars
+
+
+def test_an_accepted_prediction_is_learned(story: Story) -> None:
+    story.person.submit()
+    eventually(lambda: any(" 4 videos " in text for text in story.versions()), 120)
+
+
+def test_a_person_asks_for_predictions_of_all_tasks(story: Story) -> None:
+    story.person.predict_all(story.project)
+    newest = story.versions()[0]
+    eventually(lambda: all(newest in story.versions_of(task) for task in story.tasks), 60)
+    story.person.open_data_manager(story.project)
+    story.person.picture("data-manager")
+
+
+def test_a_wrong_config_is_told_in_our_words_on_the_model_page(story: Story) -> None:
+    wrong = label_config(attributes='model_trainable="true" model_clasifier_epochs="3"')
+    project = story.api.project("A typing error", wrong)
+    story.person.connect_model(project, story.backend.url)
+    told = story.person.page.get_by_text("the nearest known one is model_classifier_epochs")
+    told.first.wait_for()
+    story.person.picture("wrong-config")
