@@ -15,6 +15,7 @@ with Store(url) as store:
         sys.stdin.readline()
         while (item := store.claim("process", ["extract"])) is not None:
             print(item.key, flush=True)
+            time.sleep(0.02)  # the work; who does none would claim again before the other wakes
             store.complete(item)
     elif command == "hold":
         item = store.claim("process", ["extract"], lease_seconds=float(arguments[0]))

@@ -9,6 +9,7 @@ not chosen: docs/decisions/0020-processor-runtime.md.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
 _USUAL_BATCH = 8  # frames; the layouts of weights are chosen for it, others are right, too
 _ACTIVATIONS: Mapping[type[torch.nn.Module], str] = {
     torch.nn.SiLU: "swish",
@@ -133,8 +135,7 @@ class OnnxNetwork:
         offset: NDArray[np.float32] | None,
     ) -> None:
         model = onnx_model(layers, size, offset)
-        import onnxruntime
-
+        onnxruntime = _onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors
@@ -147,6 +148,25 @@ class OnnxNetwork:
         features: NDArray[np.float32]
         (features,) = self._session.run([OUTPUT], {INPUT: np.ascontiguousarray(frames)})
         return features
+
+
+def _onnxruntime() -> Any:
+    """ONNX Runtime, kept from reporting its use to its makers.
+
+    Unless the variable is there when it is first imported, it leaves an identity of this machine in the
+    home folder. The environment is the process's: it is put back.
+    """
+    before = os.environ.get(NO_TELEMETRY)
+    os.environ[NO_TELEMETRY] = "1"
+    try:
+        import onnxruntime
+    finally:
+        if before is None:
+            del os.environ[NO_TELEMETRY]
+        else:
+            os.environ[NO_TELEMETRY] = before
+    onnxruntime.disable_telemetry_events()
+    return onnxruntime
 
 
 def _take_over_scale(
