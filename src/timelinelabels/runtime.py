@@ -7,6 +7,7 @@ import torch
 from timelinelabels.control_models.project_model import ProjectModel
 from timelinelabels.control_models.resources import Backbones, Resources
 from timelinelabels.features import FeatureStore
+from timelinelabels.labelstudio.client import LabelStudioClient
 from timelinelabels.labelstudio.media import MediaPolicy, MediaResolver
 from timelinelabels.model_registry import ModelRegistry
 from timelinelabels.settings import GIB, Settings
@@ -58,6 +59,14 @@ def prepare_computation() -> int:
     """
     torch.set_num_threads(1)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def label_studio_client(settings: Settings) -> LabelStudioClient | None:
+    """Label Studio's API, where its address and a key are set."""
+    url, key = settings.label_studio_url, settings.label_studio_api_key
+    if url is None or key is None:
+        return None
+    return LabelStudioClient(url, key.get_secret_value())
 
 
 def open_store(settings: Settings) -> Store:

@@ -13,28 +13,43 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from timelinelabels import extraction
+from timelinelabels import extraction, reconciliation
 from timelinelabels.control_models.project_model import ProjectModel
 from timelinelabels.control_models.resources import Resources
 from timelinelabels.errors import (
     CheckpointError,
     ConfigError,
+    LabelStudioError,
     MediaError,
     TimelineLabelsError,
     TrainingError,
     VideoError,
 )
+from timelinelabels.labelstudio.client import LabelStudioClient
 from timelinelabels.labelstudio.media_policy import shown
 from timelinelabels.labelstudio.payloads import AnnotatedTask
 from timelinelabels.metrics import FrameScores
+from timelinelabels.reconciliation import Reconciler, Source
 from timelinelabels.store import Store, WorkItem
 
 logger = logging.getLogger(__name__)
 
-KINDS = (extraction.KIND, "train")  # missing features first: a person may be waiting for them
+# Missing features first: a person may be waiting for them.
+KINDS = (extraction.KIND, "train", reconciliation.KIND)
 LEASE_SECONDS = 20.0
 HEARTBEAT_SECONDS = 4.0
 POLL_SECONDS = 0.5
+SWEEP_POLL_SECONDS = 15.0
+
+
+_EXPECTED = (
+    MediaError,
+    VideoError,
+    ConfigError,
+    CheckpointError,
+    TrainingError,
+    LabelStudioError,
+)
 
 
 class _InterruptedError(Exception):
@@ -52,12 +67,22 @@ class Worker:
     Args:
         store: where the work is.
         resources: what the models need.
+        label_studio: None where no API key is set.
         owner: this worker's name on its leases.
     """
 
-    def __init__(self, store: Store, resources: Resources, *, owner: str | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        resources: Resources,
+        *,
+        label_studio: LabelStudioClient | None = None,
+        owner: str | None = None,
+    ) -> None:
         self._store = store
         self._resources = resources
+        self._label_studio = label_studio
+        self._reconciler = Reconciler(store, label_studio)
         self._owner = owner or new_owner()
         self._stop = threading.Event()
 
@@ -68,8 +93,13 @@ class Worker:
     def run(self) -> None:
         """Work until `stop`."""
         logger.info("Worker %s is ready", self._owner)
+        next_sweep, max_age = 0.0, 0.0  # what happened before it started may never have been heard
         while not self._stop.is_set():
             try:
+                if self._label_studio is not None and time.monotonic() >= next_sweep:
+                    reconciliation.want_reconciliations(self._store, older_than_seconds=max_age)
+                    next_sweep = time.monotonic() + SWEEP_POLL_SECONDS
+                    max_age = reconciliation.SWEEP_SECONDS
                 idle = not self.run_one()
             except TimelineLabelsError:
                 logger.exception("The store cannot be used; trying again")
@@ -88,16 +118,20 @@ class Worker:
             with self._lease(item) as lease:
                 if item.kind == extraction.KIND:
                     self._extract(item, lease)
+                elif item.kind == reconciliation.KIND:
+                    self._reconciler.reconcile(item.key, want_training=True, check=lease.check)
+                    self._store.complete(item)
                 elif not self._train(item, lease):
                     self._store.give_back(item)
                     return False  # it waits for extractions that others do, or that back off
         except _InterruptedError:
             self._store.give_back(item)
             return True
-        except (MediaError, VideoError, ConfigError, CheckpointError, TrainingError) as error:
-            # Trying the same again at once would end the same; MediaError may be the network's fault.
+        except _EXPECTED as error:
+            # Trying the same again would end the same, but for what may be the network's fault.
             logger.warning("Work failed: %s %s: %s", item.kind, item.key[:40], error)
-            self._store.fail(item, str(error), permanent=not isinstance(error, MediaError))
+            passing = isinstance(error, MediaError | LabelStudioError)
+            self._store.fail(item, str(error), permanent=not passing)
         except Exception as error:  # whatever it was, the worker must go on
             logger.exception("Work failed: %s %s", item.kind, item.key[:40])
             self._store.fail(item, f"{type(error).__name__}: {error}")
@@ -125,10 +159,18 @@ class Worker:
         if not project.trainable:
             self._store.complete(item)
             return True
+        source = self._reconciler.bring_up_to_date(
+            key, max_age_seconds=reconciliation.FRESH_SECONDS, check=lease.check
+        )
+        if source is Source.GONE:
+            self._store.complete(item)
+            return True
         tasks = self._store.annotated_tasks(key)
         if self._extractions_outstanding(project, tasks):
             return False
-        logger.info("Project %s: learning from %d annotated tasks", key, len(tasks))
+        logger.info(
+            "Project %s: learning from %d annotated tasks, %s", key, len(tasks), source.value
+        )
         number = self._store.next_version_number(key)
         # Where every annotation was deleted, what was learned from them goes too.
         learned = (

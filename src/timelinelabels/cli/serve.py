@@ -44,13 +44,17 @@ def worker() -> None:
     # before the long imports, during which it may die as well.
     watch_lifeline(lambda: os._exit(1))
     from timelinelabels.log_output import configure_logging
-    from timelinelabels.runtime import build_resources, open_store
+    from timelinelabels.runtime import build_resources, label_studio_client, open_store
     from timelinelabels.settings import load_settings
     from timelinelabels.worker import Worker
 
     settings = load_settings()
     configure_logging(settings)
-    running = Worker(open_store(settings), build_resources(settings, download_weights=True))
+    running = Worker(
+        open_store(settings),
+        build_resources(settings, download_weights=True),
+        label_studio=label_studio_client(settings),
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: running.stop())
     os.nice(5)  # the person who waits for an answer of the web process comes first

@@ -7,6 +7,7 @@
     tables.py      the schema; migrations/ make it, migrate.py runs them
     identity.py    pure rules: which annotations and tasks still exist
     ledger.py      events meet those rules; annotations.py reads the outcome
+    reconcile.py   what Label Studio itself has outweighs what was heard
     events.py      which changes are worth a training; projects.py, whose they are
     work.py        leases, attempts, delays
     versions.py    numbers that are never reused, texts, the published heads

@@ -35,8 +35,11 @@ def record(
             project, event.label_config, training_fingerprint, event.project_updated_at
         )
     changed = ledger.apply(session, project.key, event, now=now)
+    project.gone_at = None
+    if event.action == START_TRAINING:
+        project.reconciled_at = None  # who asks for a training means what Label Studio has now
     if changed or event.action == START_TRAINING:
-        _want_training(session, project, now=now)
+        want_training(session, project, now=now)
     else:
         _want_training_of_new_config(session, project, now=now)
     return project.key
@@ -50,7 +53,7 @@ def import_annotations(
     news = WebhookEvent(action="import", annotations=tuple(records))
     changed = ledger.apply(session, key, news, now=now, imported=True)
     if changed:
-        _want_training(session, project, now=now)
+        want_training(session, project, now=now)
     return changed
 
 
@@ -75,11 +78,12 @@ def _want_training_of_new_config(session: Session, project: Project, *, now: dat
         return False
     if not has_current(session, project.key):
         return False
-    _want_training(session, project, now=now)
+    want_training(session, project, now=now)
     return True
 
 
-def _want_training(session: Session, project: Project, *, now: datetime) -> None:
+def want_training(session: Session, project: Project, *, now: datetime) -> None:
+    """Let the project be learned once more than it is."""
     work.want_again(session, TRAIN, project.key, now=now)
     # None while the config is invalid: the next valid one, even the same as before, is then new.
     project.wanted_fingerprint = project.training_fingerprint

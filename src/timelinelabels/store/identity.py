@@ -10,6 +10,8 @@ arrival alone. Whatever was heard is kept, and what is current is worked out fro
 3. *One survivor an id.* Of several identities with one id only the newest-created can exist, for Label
    Studio gives an id out again only after it deleted the one before.
 4. *Deletions.* `is_deleted` says whether a deletion of that id meant the survivor or an older identity.
+5. *Snapshots.* What Label Studio itself says that it has, or has not, at a moment outweighs all that was
+   worked out for that moment; only what was heard later counts against it.
 """
 
 from collections.abc import Collection
@@ -36,6 +38,10 @@ class Identity:
     live: bool
     # By our clock.
     first_received_at: datetime
+    # The moment of the newest snapshot that had it.
+    seen_at: datetime | None = None
+    # A snapshot should have had it and did not, and nothing was heard of it since.
+    absent: bool = False
 
 
 def is_live(received_at: datetime, updated_at: datetime) -> bool:
@@ -60,6 +66,10 @@ def survivor(identities: Collection[Identity], deleted_at: datetime | None) -> I
     if not identities:
         return None
     newest = max(identities, key=lambda item: (item.created_at, item.tie_breaker))
+    if newest.absent:
+        return None
+    if newest.seen_at is not None:
+        return None if deleted_at is not None and deleted_at >= newest.seen_at else newest
     if deleted_at is not None and is_deleted(newest, identities, deleted_at):
         return None
     return newest

@@ -11,9 +11,15 @@ from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from timelinelabels.labelstudio.records import AnnotationRecord, TaskRecord, WebhookEvent
+from timelinelabels.labelstudio.records import (
+    AnnotatedTask,
+    AnnotationRecord,
+    TaskRecord,
+    WebhookEvent,
+)
 from timelinelabels.store.annotations import Row, rows_with
 from timelinelabels.store.identity import (
     UNKNOWN_TIME,
@@ -43,30 +49,83 @@ def apply(
         Whether there is now something else to learn: another set of current annotations, another
         result of one of them, other data of its task.
     """
-    ledger = _Ledger(session, project_key, news)
+    ids = {record.id for record in news.annotations} | {*news.deleted_annotation_ids}
+    task_ids = {task.id for task in news.tasks} | {*news.deleted_task_ids}
+    task_ids |= {record.task_id for record in news.annotations}
+    ledger = _Ledger(session, project_key, ids, task_ids)
     before = ledger.content()
     for task in (*news.tasks, *(record.task for record in news.annotations)):
         ledger.put_task(task, now=now, imported=imported)
     for record in news.annotations:
         ledger.put_annotation(record, now=now, imported=imported)
-    for kind, ids in (
+    for kind, deleted in (
         (ANNOTATION, news.deleted_annotation_ids),
         (TASK, news.deleted_task_ids),
     ):
-        for item_id in ids:
+        for item_id in deleted:
             ledger.bury(kind, item_id, now=now)
     ledger.work_out_what_is_current()
     return ledger.content() != before
 
 
-class _Ledger:
-    """All rows that an event can have to do with."""
+def take_snapshot(
+    session: Session,
+    project_key: str,
+    tasks: Collection[AnnotatedTask],
+    *,
+    started_at: datetime,
+    now: datetime,
+) -> bool:
+    """Take in all annotated tasks that Label Studio has.
 
-    def __init__(self, session: Session, project_key: str, news: WebhookEvent):
+    What is current here, was heard of before the snapshot and is not in it does not exist any more. What
+    was heard of while the snapshot was taken is left as it is: the page it belongs on may have been
+    read before.
+
+    Args:
+        session: in a writing transaction that holds the project's lock.
+        project_key: the project.
+        tasks: all of its annotated tasks.
+        started_at: when the first of them was asked for.
+        now: the time.
+
+    Returns:
+        Whether there is now something else to learn, as of `apply`.
+    """
+    known = session.execute(
+        select(Annotation.annotation_id, Annotation.task_id).where(
+            Annotation.project_key == project_key, Annotation.current
+        )
+    ).all()
+    records = [record for task in tasks for record in task.records]
+    ledger = _Ledger(
+        session,
+        project_key,
+        {row.annotation_id for row in known} | {record.id for record in records},
+        {row.task_id for row in known} | {task.task_id for task in tasks},
+    )
+    before = ledger.content()
+    seen = set()
+    for record in records:
+        ledger.put_task(record.task, now=now, imported=True, seen_at=started_at)
+        seen.add(ledger.put_annotation(record, now=now, imported=True, seen_at=started_at))
+    ledger.miss_all_but(seen, started_at)
+    ledger.work_out_what_is_current()
+    return ledger.content() != before
+
+
+class _Ledger:
+    """All rows that an event or a snapshot can have to do with.
+
+    Args:
+        session: in a writing transaction.
+        project_key: the project.
+        ids: of annotations.
+        task_ids: of tasks; their annotations belong to it.
+    """
+
+    def __init__(self, session: Session, project_key: str, ids: set[str], task_ids: set[str]):
         self._session, self._project_key = session, project_key
-        ids = {record.id for record in news.annotations} | {*news.deleted_annotation_ids}
-        task_ids = {task.id for task in news.tasks} | {*news.deleted_task_ids}
-        task_ids |= {record.task_id for record in news.annotations}
         for row in self._load(Annotation, Annotation.task_id, task_ids):
             ids.add(row.annotation_id)
         self._annotations = {
@@ -82,7 +141,14 @@ class _Ledger:
             for row in self._load(Tombstone, Tombstone.item_id, ids | task_ids)
         }
 
-    def put_task(self, task: TaskRecord, *, now: datetime, imported: bool) -> None:
+    def put_task(
+        self,
+        task: TaskRecord,
+        *,
+        now: datetime,
+        imported: bool,
+        seen_at: datetime | None = None,
+    ) -> None:
         created_at = task.created_at or UNKNOWN_TIME
         updated_at = task.updated_at or (now if imported else UNKNOWN_TIME)
         digest = _digest(task.data)
@@ -98,11 +164,21 @@ class _Ledger:
             self._session.add(row)
             self._tasks[task.id][created_at] = row
         elif not supersedes(updated_at, digest, row.updated_at, row.content_hash):
+            row.seen_at = seen_at or row.seen_at
             return
+        row.seen_at = seen_at or row.seen_at
         row.data, row.updated_at, row.content_hash = task.data, updated_at, digest
 
-    def put_annotation(self, record: AnnotationRecord, *, now: datetime, imported: bool) -> None:
-        identity = (record.id, record.unique_id or "")
+    def put_annotation(
+        self,
+        record: AnnotationRecord,
+        *,
+        now: datetime,
+        imported: bool,
+        seen_at: datetime | None = None,
+    ) -> tuple[str, str]:
+        """Take in one annotation; its identity."""
+        identity = self._identity_of(record)
         # An export without times is as new as its import, so that a corrected one takes its place.
         updated_at = record.updated_at or (now if imported else UNKNOWN_TIME)
         content = {
@@ -120,7 +196,7 @@ class _Ledger:
             row = Annotation(
                 project_key=self._project_key,
                 annotation_id=record.id,
-                unique_id=record.unique_id or "",
+                unique_id=identity[1],
                 live=not imported and is_live(now, updated_at),
                 first_received_at=now,
                 current=False,
@@ -128,10 +204,41 @@ class _Ledger:
             self._session.add(row)
             self._annotations[identity] = row
         elif not supersedes(updated_at, digest, row.updated_at, row.content_hash):
-            return
+            if seen_at is not None:
+                row.seen_at, row.absent_at = seen_at, None
+            return identity
         row.updated_at, row.content_hash = updated_at, digest
         for name, value in content.items():
             setattr(row, name, value)
+        row.last_received_at, row.absent_at = now, None
+        row.seen_at = seen_at or row.seen_at
+        return identity
+
+    def miss_all_but(self, seen: set[tuple[str, str]], started_at: datetime) -> None:
+        """What was not in a snapshot, and had been heard of before, is absent."""
+        for identity, row in self._annotations.items():
+            heard_at = row.last_received_at or row.first_received_at
+            if identity not in seen and row.current and heard_at < started_at:
+                row.absent_at = started_at
+
+    def _identity_of(self, record: AnnotationRecord) -> tuple[str, str]:
+        """The row's name: where one source gives no `unique_id`, the time of creation tells the same.
+
+        Label Studio's list of tasks gives none; its webhooks and exports do.
+        """
+        identity = (record.id, record.unique_id or "")
+        if identity in self._annotations or record.created_at is None:
+            return identity
+        for other, row in self._annotations.items():
+            if other[0] != record.id or row.created_at != record.created_at:
+                continue
+            if not record.unique_id:
+                return other
+            if not other[1]:
+                row.unique_id = record.unique_id
+                self._annotations[identity] = self._annotations.pop(other)
+                return identity
+        return identity
 
     def bury(self, kind: str, item_id: str, *, now: datetime) -> None:
         row = self._tombstones.get((kind, item_id))
@@ -186,6 +293,8 @@ def _identity(row: Annotation | Task, tie_breaker: str = "") -> Identity:
         tie_breaker=tie_breaker,
         live=row.live,
         first_received_at=row.first_received_at,
+        seen_at=row.seen_at,
+        absent=isinstance(row, Annotation) and row.absent_at is not None,
     )
 
 

@@ -1,6 +1,6 @@
 """`Store`: one method a question or a change, one transaction a method."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -16,11 +16,13 @@ from timelinelabels.store import (
     events,
     migrate,
     projects,
+    reconcile,
     statistics,
     versions,
     work,
 )
 from timelinelabels.store.engine import Clock, Database
+from timelinelabels.store.reconcile import KnownProject
 from timelinelabels.store.statistics import Statistics
 from timelinelabels.store.tables import Project, Work
 from timelinelabels.store.versions import VersionRecord
@@ -171,6 +173,58 @@ class Store:
         """The project's tasks with current annotations, in an order that is always the same."""
         with self._database.reading() as session:
             return annotations.annotated_tasks(session, key)
+
+    # Snapshots of Label Studio
+
+    def project(self, key: str) -> KnownProject | None:
+        """What is known of a project."""
+        with self._database.reading() as session:
+            return reconcile.known(session, key)
+
+    def now(self) -> datetime:
+        """The time that everything here is reckoned by."""
+        with self._database.reading() as session:
+            return self._database.now(session)
+
+    def take_snapshot(
+        self,
+        key: str,
+        tasks: Collection[AnnotatedTask],
+        *,
+        started_at: datetime,
+        want_training: bool,
+    ) -> bool:
+        """Take in all annotated tasks that Label Studio has, and forget what it has not.
+
+        Args:
+            key: of the project.
+            tasks: all of its tasks that have annotations, with those.
+            started_at: `now()` before the first of them was asked for.
+            want_training: whether a training is wanted where there is something else to learn.
+
+        Returns:
+            Whether there is something else to learn.
+        """
+        with self._database.writing() as session:
+            return reconcile.take_snapshot(
+                session,
+                key,
+                tasks,
+                started_at=started_at,
+                want_training=want_training,
+                now=self._database.now(session),
+            )
+
+    def forget_project(self, key: str) -> None:
+        """Forget what was annotated in a project that Label Studio does not have any more."""
+        with self._database.writing() as session:
+            reconcile.forget(session, key, now=self._database.now(session))
+
+    def snapshots_due(self, older_than_seconds: float) -> list[str]:
+        """The keys of the projects whose newest snapshot is older, or that have none."""
+        with self._database.reading() as session:
+            now = self._database.now(session)
+            return reconcile.due(session, older_than_seconds=older_than_seconds, now=now)
 
     # Work
 

@@ -95,6 +95,10 @@ class Project(Base):
     wanted_fingerprint: Mapped[str | None]
     # Control name → number of the version that predicts.
     heads: Mapped[dict[str, int] | None] = mapped_column(Json)
+    # The moment of the newest snapshot of Label Studio; NULL: none, or one is asked for.
+    reconciled_at: Mapped[datetime | None]
+    # Since when Label Studio does not have the project any more.
+    gone_at: Mapped[datetime | None]
     # Newest version number given out; only ever grows.
     last_version: Mapped[int] = mapped_column(default=0)
 
@@ -114,6 +118,8 @@ class Task(Base):
     content_hash: Mapped[str]
     live: Mapped[bool]
     first_received_at: Mapped[datetime]
+    # The moment of the newest snapshot that had it.
+    seen_at: Mapped[datetime | None]
 
 
 class Annotation(Base):
@@ -143,6 +149,11 @@ class Annotation(Base):
     content_hash: Mapped[str]
     live: Mapped[bool]
     first_received_at: Mapped[datetime]
+    # Of the newest content.
+    last_received_at: Mapped[datetime | None]
+    # The moment of the newest snapshot that had it, and of one that should have had it and did not.
+    seen_at: Mapped[datetime | None]
+    absent_at: Mapped[datetime | None]
     # Worked out by identity.py: exists, is not skipped, and so does its task.
     current: Mapped[bool] = mapped_column(default=False)
 

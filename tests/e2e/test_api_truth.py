@@ -1,0 +1,129 @@
+"""The training set is what Label Studio has, though webhooks were missed, and though it goes away."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from e2e.backend import Backend
+from e2e.label_studio import TOKEN, Api, LabelStudio, eventually
+from e2e.story import label_config
+from timelinelabels.demo.scene import Scene
+
+
+class Site:
+    """A project, and a backend that is started when the test says so."""
+
+    def __init__(self, api: Api, backend: Backend, clips: list[Scene]) -> None:
+        self.api, self.backend, self.clips = api, backend, clips
+        self.project = api.project("Truth", label_config())
+        for scene in clips[:4]:
+            api.upload(self.project, scene.path)
+
+    def task(self, number: int) -> int:
+        return self.api.tasks(self.project)[number]["id"]
+
+    def annotate(self, number: int) -> int:
+        return self.api.annotate(self.task(number), self.clips[number].annotation_result())
+
+    def newest(self) -> str:
+        return next(iter(self.backend.versions()), "")
+
+    def learned(self, videos: int) -> str:
+        """The newest version, once it is one of so many videos."""
+        text = f" {videos} video"
+        return eventually(lambda: self.newest() if text in self.newest() else "", 180)
+
+    def log(self) -> str:
+        return self.backend.log.read_text()
+
+
+@pytest.fixture
+def site(
+    label_studio: LabelStudio, api: Api, clips: list[Scene], seeded_weights: Path, tmp_path: Path
+) -> Iterator[Site]:
+    models = tmp_path / "models"
+    models.mkdir()
+    shutil.copyfile(seeded_weights, models / "yolov8n-cls.pt")
+    backend = Backend(tmp_path, LABEL_STUDIO_URL=label_studio.url, LABEL_STUDIO_API_KEY=TOKEN)
+    site = Site(api, backend, clips)
+    yield site
+    backend.stop()
+    if site.project not in [project["id"] for project in api("GET", "/api/projects")["results"]]:
+        return  # deleted by the test, its backend with it
+    for connected in api("GET", f"/api/ml?project={site.project}"):
+        api("DELETE", f"/api/ml/{connected['id']}")
+
+
+def test_what_was_annotated_before_the_backend_was_connected_is_learned(site: Site) -> None:
+    site.annotate(0)
+    site.annotate(1)
+    site.api.annotate(site.task(2), [], was_cancelled=True)
+    site.backend.start()
+    site.api.connect(site.project, site.backend.url)
+    site.learned(2)
+    assert "2 annotated tasks, as Label Studio has them" in site.log()
+
+
+def test_what_happens_while_the_backend_is_down_is_learned_when_it_starts(site: Site) -> None:
+    site.backend.start()
+    site.api.connect(site.project, site.backend.url)
+    annotations = [site.annotate(number) for number in range(3)]
+    site.learned(3)
+    site.backend.stop()
+    site.api("DELETE", f"/api/annotations/{annotations[0]}/")
+    site.api("DELETE", f"/api/annotations/{annotations[1]}/")
+    site.backend.start()
+    site.learned(1)
+
+
+def test_learning_goes_on_while_label_studio_is_away(site: Site, label_studio: LabelStudio) -> None:
+    site.backend.start()
+    site.api.connect(site.project, site.backend.url)
+    site.annotate(0)
+    site.learned(1)
+    hook = {
+        "action": "START_TRAINING",
+        "project": site.api("GET", f"/api/projects/{site.project}"),
+    }
+    before = site.newest()
+    label_studio.stop()
+    try:
+        answer = httpx.post(f"{site.backend.url}/webhook", json=hook, timeout=20)
+        assert answer.status_code == 200
+        eventually(lambda: site.newest() != before, 120)
+        assert "learning goes on with what is known" in site.log()
+    finally:
+        label_studio.start()
+    site.annotate(1)  # it restarted between two submits
+    site.learned(2)
+
+
+def test_a_deleted_project_is_forgotten(site: Site) -> None:
+    site.backend.start()
+    site.api.connect(site.project, site.backend.url)
+    site.annotate(0)
+    site.learned(1)
+    site.api("DELETE", f"/api/projects/{site.project}")
+    site.backend.stop()  # what it finds when it starts is what it would find within the hour
+    site.backend.start()
+    eventually(lambda: "does not have it any more" in site.log(), 60)
+    metrics = httpx.get(f"{site.backend.url}/metrics", timeout=20).text
+    assert "timelinelabels_annotations 0.0" in metrics
+
+
+def test_without_a_key_what_webhooks_brought_is_learned_and_the_log_says_so(site: Site) -> None:
+    site.annotate(0)
+    del site.backend.environment["LABEL_STUDIO_API_KEY"]
+    site.backend.environment["MEDIA_ROOTS"] = str(site.clips[0].path.parent)
+    site.backend.start()
+    site.api.connect(site.project, site.backend.url)
+    scene = site.clips[1]
+    body = [{"data": {"video": str(scene.path)}}]
+    site.api("POST", f"/api/projects/{site.project}/import", body)
+    task = site.api.tasks(site.project)[-1]["id"]
+    site.api.annotate(task, scene.annotation_result())
+    site.learned(1)
+    assert "as webhooks brought them (LABEL_STUDIO_API_KEY is not set)" in site.log()
