@@ -82,6 +82,25 @@ def test_old_versions_are_pruned_beyond_the_number_kept(tmp_path, network):
     assert sorted(path.name for path in (tmp_path / "f").iterdir()) == ["v0004", "v0005", "v0006"]
 
 
+def test_the_version_that_predicts_is_kept_until_another_does(tmp_path, network):
+    """A training that is killed before its publication, again and again, takes no model away."""
+    registry = ModelRegistry(tmp_path, keep=2)
+    registry.publish(tmp_path / "f", 1, network, {})
+    for number in range(2, 6):
+        registry.publish(tmp_path / "f", number, network, {}, predicting=1)
+    assert registry.find(tmp_path / "f", 1) is not None
+    registry.publish(tmp_path / "f", 6, network, {}, predicting=5)
+    assert sorted(path.name for path in (tmp_path / "f").iterdir()) == ["v0005", "v0006"]
+
+
+def test_a_number_is_taken_even_where_its_version_cannot_be_read(tmp_path, network):
+    registry = ModelRegistry(tmp_path)
+    assert registry.newest_number(tmp_path / "f") == 0
+    registry.publish(tmp_path / "f", 12, network, {})
+    (tmp_path / "f" / "v0012" / "manifest.json").unlink()
+    assert registry.newest_number(tmp_path / "f") == 12
+
+
 def test_deleting_the_folder_resets(tmp_path, network):
     registry = ModelRegistry(tmp_path)
     folder = tmp_path / "f"

@@ -97,9 +97,23 @@ class ModelRegistry:
         self.keep = keep
 
     def publish(
-        self, folder: Path, number: int, network: BaseNN, manifest: dict[str, Any]
+        self,
+        folder: Path,
+        number: int,
+        network: BaseNN,
+        manifest: dict[str, Any],
+        *,
+        predicting: int | None = None,
     ) -> ModelVersion:
         """Write a version and make it visible by one rename.
+
+        Args:
+            folder: of the control.
+            number: of the version.
+            network: what was learned.
+            manifest: what is to be known of it.
+            predicting: number of the version that predicts until the new one is published everywhere;
+                it is never pruned.
 
         Raises:
             ModelRegistryError: the folder cannot be written, or the number is taken.
@@ -123,7 +137,7 @@ class ModelRegistry:
                 f"The model version {target} cannot be written: {error.strerror or error}. "
                 "MODEL_ROOT must be a writable folder with free space."
             ) from error
-        self._prune(folder, newest=number)
+        self._prune(folder, newest=number, predicting=predicting)
         return ModelVersion(number=number, path=target, manifest=whole)
 
     def versions(self, folder: Path) -> list[ModelVersion]:
@@ -141,6 +155,11 @@ class ModelRegistry:
                 logger.warning("Model version %s is passed over: %s", path, error)
         return sorted(found, key=lambda version: version.number)
 
+    def newest_number(self, folder: Path) -> int:
+        """The highest number taken in a control's folder, readable or not; 0 where there is none."""
+        matches = (_VERSION.fullmatch(path.name) for path in folder.glob("v*"))
+        return max((int(match[1]) for match in matches if match), default=0)
+
     def find(self, folder: Path, number: int | None = None) -> ModelVersion | None:
         """The version with that number, or the newest one; None where there is none."""
         for version in reversed(self.versions(folder)):
@@ -148,11 +167,12 @@ class ModelRegistry:
                 return version
         return None
 
-    def _prune(self, folder: Path, *, newest: int) -> None:
+    def _prune(self, folder: Path, *, newest: int, predicting: int | None) -> None:
         """Delete all but the newest `keep` versions, and drafts that a killed process left."""
         old = [version for version in self.versions(folder) if version.number < newest]
         surplus = old[: max(0, len(old) - (self.keep - 1))]
-        for path in (*(version.path for version in surplus), *folder.glob(".draft-*")):
+        pruned = (version.path for version in surplus if version.number != predicting)
+        for path in (*pruned, *folder.glob(".draft-*")):
             # A version becomes invisible by a rename before its files go, so none is ever half there.
             grave = folder / f".pruned-{uuid4().hex}"
             with contextlib.suppress(OSError):

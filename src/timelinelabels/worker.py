@@ -171,7 +171,7 @@ class Worker:
         logger.info(
             "Project %s: learning from %d annotated tasks, %s", key, len(tasks), source.value
         )
-        number = self._store.next_version_number(key)
+        number = self._store.next_version_number(key, above=project.newest_written())
         # Where every annotation was deleted, what was learned from them goes too.
         learned = (
             project.learn(tasks, number, on_epoch=lease.epoch_done)
@@ -184,7 +184,7 @@ class Worker:
             item,
             key,
             number=number,
-            heads=dict(learned.heads or {}),
+            heads=dict(learned.heads),
             fingerprint=learned.prediction_fingerprint(),
             text=text,
         ):

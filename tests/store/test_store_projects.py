@@ -53,7 +53,7 @@ def test_many_threads_that_meet_a_new_project_agree(url):
 def test_an_unknown_project_has_nothing(store):
     assert store.annotated_tasks("9") == []
     assert store.label_config("9") is None
-    assert store.heads("9") is None
+    assert store.heads("9") == {}
     assert store.versions("9") == []
 
 

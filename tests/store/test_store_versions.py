@@ -29,8 +29,13 @@ def test_numbers_grow_and_are_counted_for_each_project(store, key):
     assert store.next_version_number(other) == 1
 
 
+def test_a_number_is_above_those_that_were_written_before_the_store_was_new(store, key):
+    assert store.next_version_number(key, above=7) == 8
+    assert store.next_version_number(key, above=3) == 9
+
+
 def test_nothing_is_published_at_first(store, key):
-    assert store.heads(key) is None
+    assert store.heads(key) == {}
     assert store.versions() == []
 
 
@@ -51,7 +56,7 @@ def test_who_lost_the_lease_publishes_nothing(store, clock):
     clock.advance(61)
     item = store.claim("other", ["train"])
     assert not publish(store, KEY, late)
-    assert store.heads(KEY) is None
+    assert store.heads(KEY) == {}
     assert store.versions(KEY) == []
     assert publish(store, KEY, item)
 

@@ -61,14 +61,14 @@ def train(
             note = f"{stage}" + (f" · F1 {scores.f1:.2f}" if scores else "")
             progress.update(learning, completed=epoch, note=note)
 
-        number = store.next_version_number(model.project)
+        number = store.next_version_number(model.project, above=model.newest_written())
         learned = model.learn(exported, number, on_epoch=show)
     version = f"v{number} · {learned.describe()}"
     store.publish(
         None,
         model.project,
         number=number,
-        heads=dict(learned.heads or {}),
+        heads=dict(learned.heads),
         fingerprint=learned.prediction_fingerprint(),
         text=version,
     )

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Self
 
 from timelinelabels.control_models.class_matching import match_classes
@@ -17,6 +18,7 @@ from timelinelabels.training import TrainingHook
 
 UNTRAINED = "untrained"
 SKIPPED = "switched off by model_skip"
+NO_HEAD = 0  # versions are numbered from 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +28,8 @@ class ProjectModel:
     controls: tuple[TimelineLabelsConfig, ...]
     resources: Resources
     project: str
-    # Control name → number of its published version; None before anything was published.
-    heads: Mapping[str, int] | None = None
+    # Control name → number of its published version; a control that is not in it is untrained.
+    heads: Mapping[str, int]
 
     @classmethod
     def create(
@@ -36,9 +38,12 @@ class ProjectModel:
         *,
         resources: Resources,
         project: str,
-        heads: Mapping[str, int] | None = None,
+        heads: Mapping[str, int] = MappingProxyType({}),
     ) -> Self:
-        """A project's model from its labeling config.
+        """A project's model from its labeling config, untrained where no heads are given.
+
+        Never "the newest on disk": a training writes the versions of several controls one by one, and
+        they predict all at once, when the store publishes them.
 
         Raises:
             ConfigError: the labeling config is wrong.
@@ -154,6 +159,11 @@ class ProjectModel:
             return None
         return {"result": regions, "score": round(sum(certainties) / len(certainties), 4)}
 
+    def newest_written(self) -> int:
+        """The highest number of a version that any control has on disk; 0 where there is none."""
+        folders = [model.get_classifier_path(self.project) for model in self.models]
+        return max((self.resources.registry.newest_number(path) for path in folders), default=0)
+
     def learn(
         self,
         tasks: Sequence[AnnotatedTask],
@@ -176,10 +186,11 @@ class ProjectModel:
         return self.with_heads(heads)
 
     def _model(self, config: TimelineLabelsConfig) -> TimelineLabelsModel:
-        # Once something was published, a control that is not in it is untrained: number 0 exists never.
-        number = None if self.heads is None else self.heads.get(config.name, 0)
         return TimelineLabelsModel.create(
-            config, resources=self.resources, project=self.project, head_number=number
+            config,
+            resources=self.resources,
+            project=self.project,
+            head_number=self.heads.get(config.name, NO_HEAD),
         )
 
     def _backbone_identity(self, config: TimelineLabelsConfig) -> str:

@@ -179,6 +179,7 @@ class TimelineLabelsModel(ControlModel):
             number,
             head.network,
             self._manifest(head, left_out),
+            predicting=self.head_number,
         )
 
     def fit(self, event: str, data: Mapping[str, Any], **kwargs: Any) -> bool:

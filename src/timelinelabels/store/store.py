@@ -323,10 +323,15 @@ class Store:
 
     # Versions
 
-    def next_version_number(self, key: str) -> int:
-        """A version number that the project never had and never has again."""
+    def next_version_number(self, key: str, *, above: int = 0) -> int:
+        """A version number that the project never had and never has again.
+
+        Args:
+            key: of the project.
+            above: newest number on disk; a new or restored database may not know of it.
+        """
         with self._database.writing() as session:
-            return versions.next_number(session, key)
+            return versions.next_number(session, key, above=above)
 
     def publish(
         self,
@@ -363,8 +368,8 @@ class Store:
                 now=self._database.now(session),
             )
 
-    def heads(self, key: str) -> dict[str, int] | None:
-        """Control name → version that predicts; None before anything was published."""
+    def heads(self, key: str) -> dict[str, int]:
+        """Control name → version that predicts; empty before anything was published."""
         with self._database.reading() as session:
             return versions.heads(session, key)
 

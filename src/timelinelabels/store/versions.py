@@ -25,9 +25,11 @@ class VersionRecord:
     created_at: datetime
 
 
-def next_number(session: Session, key: str) -> int:
-    """A number that no version of the project ever had or will have."""
-    return _next_number(projects.lock(session, key))
+def next_number(session: Session, key: str, *, above: int) -> int:
+    """A number that no version of the project ever had or will have, greater than `above`."""
+    project = projects.lock(session, key)
+    project.last_version = max(project.last_version, above)
+    return _next_number(project)
 
 
 def publish(
@@ -55,9 +57,9 @@ def publish(
     return True
 
 
-def heads(session: Session, key: str) -> dict[str, int] | None:
-    """Control name → version that predicts; None before anything was published."""
-    return session.scalar(select(Project.heads).where(Project.key == key))
+def heads(session: Session, key: str) -> dict[str, int]:
+    """Control name → version that predicts; empty before anything was published."""
+    return session.scalar(select(Project.heads).where(Project.key == key)) or {}
 
 
 def find_text(session: Session, key: str, fingerprint: str) -> str | None:
