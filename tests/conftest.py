@@ -69,3 +69,13 @@ def model_root(tmp_path: Path, seeded_weights: Path) -> Path:
     shutil.copyfile(seeded_weights, root / SEEDED)
     shutil.copyfile(seeded_weights, root / "yolov8n-cls.pt")
     return root
+
+
+@pytest.fixture
+def in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Backbones compute in float32 even on a processor with bfloat16, whose rounding is not the matter."""
+    import torch
+
+    monkeypatch.setattr(
+        "timelinelabels.backbones.execution.processor_precision", lambda: torch.float32
+    )

@@ -101,7 +101,9 @@ def test_an_architecture_that_is_not_written_as_onnx_is_run_by_torch(tmp_path: P
     network = feature_network(layers, PLAIN)
     assert isinstance(network, TorchNetwork)
     expected = plain_features(tmp_path / "a.pt", noise(2), PLAIN)
-    assert least_cosine(network(noise(2)), expected) >= 0.999
+    # Untrained weights on noise, in bfloat16 where the processor has it: layers add up what they round.
+    least = 0.999 if processor_precision() is torch.float32 else 0.99
+    assert least_cosine(network(noise(2)), expected) >= least
 
 
 def test_the_precision_is_what_the_processor_has_instructions_for() -> None:

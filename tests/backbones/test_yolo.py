@@ -28,6 +28,9 @@ from timelinelabels.errors import (
 from timelinelabels.video import VideoReader
 from torchvision_operators import import_torchvision
 
+# Numbers are compared with float32's, whatever processor this is; bfloat16: test_execution.py.
+pytestmark = pytest.mark.usefixtures("in_float32")
+
 
 def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Row by row."""
