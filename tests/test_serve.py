@@ -256,19 +256,14 @@ def test_a_port_in_use_is_said_at_once_and_in_words(tmp_path, monkeypatch):
         Supervisor(Settings(model_root=tmp_path, host="192.0.2.1"), {}).run()
 
 
-def test_what_a_first_config_needs_is_imported_before_the_port_opens(tmp_path):
-    subprocess.run(
-        [
-            *(sys.executable, "-c"),
-            "import sys; from timelinelabels.server.app import create_app_from_environment as make; "
-            "make(); assert 'label_studio_sdk.label_interface.interface' in sys.modules",
-        ],
-        env={
-            **os.environ,
-            "MODEL_ROOT": str(tmp_path),
-            "CACHE_DIR": str(tmp_path),
-            "DATABASE_URL": "",
-        },
-        check=True,
-        timeout=120,
-    )
+def test_health_is_answered_soon_after_the_start(model_root, warm_cache, scenes):
+    served = Served(model_root, warm_cache, scenes[0].path.parent)
+    started = time.monotonic()
+    served.start()
+    seconds = time.monotonic() - started
+    try:
+        # 1.5 s on two idle cores; with torch imported before the port opens it was 5.
+        assert seconds < 10
+        eventually(lambda: "Ready after" in served.log.read_text())
+    finally:
+        served.stop()

@@ -3,44 +3,35 @@
 import logging
 import time
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from timelinelabels.errors import TimelineLabelsError
-from timelinelabels.labelstudio.config import parse_label_config
 from timelinelabels.log_output import configure_logging
-from timelinelabels.runtime import build_resources, open_store
 from timelinelabels.server.auth import require_basic_auth
 from timelinelabels.server.monitoring import Monitoring
-from timelinelabels.server.predictions import PredictionService
 from timelinelabels.server.routes import blueprint
-from timelinelabels.server.service import Service
+from timelinelabels.server.services import LazyServices
 from timelinelabels.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 256 * 1024**2  # hundreds of tasks with their annotations come in one request
 MAX_REASON = 200
-FIRST_CONFIG = (
-    '<View><TimelineLabels name="label" toName="video"><Label value="any"/></TimelineLabels>'
-    '<Video name="video" value="$video"/></View>'
-)
 
 
 def create_app(settings: Settings) -> Flask:
-    """The application for these settings; it loads no weights and decodes no video."""
-    store = open_store(settings)
-    service = Service(store, build_resources(settings, download_weights=False))
-    predictions = PredictionService(
-        service,
-        wait_seconds=settings.predict_wait_seconds,
-        waiting_slots=settings.web_threads // 2,
-    )
+    """The application for these settings; it answers health checks at once.
+
+    It loads no weights and decodes no video. The store, torch and all else that takes seconds to import
+    come with `LazyServices.warm_up`, or with the first request that needs them.
+    """
+    services = LazyServices(settings)
     app = Flask("timelinelabels")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
-    app.extensions["timelinelabels"] = (service, predictions)
-    monitoring = Monitoring(store)
+    app.extensions["timelinelabels"] = services
+    monitoring = Monitoring(services.statistics)
     app.extensions["timelinelabels_monitoring"] = monitoring
     app.register_blueprint(blueprint)
     app.register_error_handler(TimelineLabelsError, _expected_error)
@@ -69,11 +60,7 @@ def create_app_from_environment() -> Flask:
     """What gunicorn calls, before it opens the port."""
     settings = load_settings()
     configure_logging(settings)
-    app = create_app(settings)
-    # Reading a first config imports half a second's worth, several seconds on a busy machine, and
-    # Label Studio gives /setup three: the first attempt to connect must not fail for that.
-    parse_label_config(FIRST_CONFIG)
-    return app
+    return create_app(settings)
 
 
 def reason_phrase(message: str) -> str:
@@ -88,8 +75,6 @@ def reason_phrase(message: str) -> str:
 
 
 def _error_response(status: int, name: str, message: str) -> Response:
-    from flask import jsonify
-
     # A checkpoint's class names, for example, may hold half of a surrogate pair.
     detail = message.encode("utf-8", "backslashreplace").decode()
     response = jsonify({"error": name, "detail": detail})

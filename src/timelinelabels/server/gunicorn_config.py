@@ -1,11 +1,14 @@
-"""Gunicorn's configuration: one process, many threads, ready before the port opens.
+"""Gunicorn's configuration: one process, many threads, the port open within a second or two.
 
-The application is imported before the socket is bound, so that a request never waits for imports;
-importing torch starts no threads and loads no weights, so the fork of the one worker is safe.
+The application is imported before the port opens; what takes seconds to import (torch, the database, the
+labeling config's reader) comes in a thread right afterwards, in the one worker, so that nothing is
+forked after it. See docs/decisions/0008-serve.md.
 """
 
 import os
 import signal
+import threading
+from typing import Any
 
 from timelinelabels.lifeline import watch_lifeline
 from timelinelabels.settings import load_settings
@@ -26,3 +29,9 @@ graceful_timeout = 10
 loglevel = _settings.log_level.lower()
 proc_name = "timelinelabels"
 control_socket_disable = True  # it would be shared by every gunicorn of the user
+
+
+def post_worker_init(worker: Any) -> None:
+    """Begin what takes time when the port is open: a health check is answered meanwhile."""
+    services = worker.wsgi.extensions["timelinelabels"]
+    threading.Thread(target=services.warm_up, name="warm-up", daemon=True).start()

@@ -1,20 +1,28 @@
 """Prometheus metrics of the web process and of the store."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from timelinelabels.store import Store
+if TYPE_CHECKING:
+    from timelinelabels.store import Statistics
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 100)
 
 
 class Monitoring:
-    """Request times, and what the store holds at the moment of a scrape."""
+    """Request times, and what the store holds at the moment of a scrape.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        statistics: asks the store.
+    """
+
+    def __init__(self, statistics: Callable[[], Statistics]) -> None:
         self._registry = CollectorRegistry()
         self._requests = Histogram(
             "timelinelabels_request_seconds",
@@ -23,7 +31,7 @@ class Monitoring:
             buckets=BUCKETS,
             registry=self._registry,
         )
-        self._registry.register(_StoreCollector(store))
+        self._registry.register(_StoreCollector(statistics))
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""
@@ -37,14 +45,14 @@ class Monitoring:
 class _StoreCollector(Collector):
     """Gauges that are read from the store when they are asked for."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, statistics: Callable[[], Statistics]) -> None:
+        self._statistics = statistics
 
     def describe(self) -> Iterator[Metric]:
         yield from ()  # names are known without asking the store
 
     def collect(self) -> Iterator[Metric]:
-        statistics = self._store.statistics()
+        statistics = self._statistics()
         for name, text, value in (
             ("projects", "Projects known", statistics.projects),
             ("annotations", "Annotations that are learned from", statistics.current_annotations),

@@ -1,22 +1,26 @@
 """The routes that Label Studio and administrators call."""
 
-from typing import Any, cast
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, current_app, jsonify, request
 
 from timelinelabels.errors import PayloadError
 from timelinelabels.labelstudio.payloads import parse_predict, parse_setup, parse_webhook
-from timelinelabels.server.monitoring import Monitoring
-from timelinelabels.server.predictions import PredictionService
-from timelinelabels.server.service import Service
+
+if TYPE_CHECKING:
+    from timelinelabels.server.monitoring import Monitoring
+    from timelinelabels.server.services import LazyServices, Services
 
 blueprint = Blueprint("timelinelabels", __name__)
 
 HEALTH = {"status": "UP", "model_class": "TimelineLabelsModel"}
 
 
-def _services() -> tuple[Service, PredictionService]:
-    return cast(tuple[Service, PredictionService], current_app.extensions["timelinelabels"])
+def _services() -> Services:
+    lazy: LazyServices = current_app.extensions["timelinelabels"]
+    return lazy.get()
 
 
 def _body() -> dict[str, Any]:
@@ -53,33 +57,33 @@ def health() -> Response:
 def setup() -> Response:
     """Label Studio names a project and its labeling config; it wants the model version."""
     payload = parse_setup(_body())
-    version = _services()[0].setup(payload.project, payload.label_config)
+    version = _services().service.setup(payload.project, payload.label_config)
     return jsonify({"model_version": version})
 
 
 @blueprint.post("/predict")
 def predict() -> Response:
     """Label Studio wants predictions for tasks."""
-    return jsonify(_services()[1].predict(parse_predict(_body())))
+    return jsonify(_services().predictions.predict(parse_predict(_body())))
 
 
 @blueprint.post("/webhook")
 def webhook() -> Response:
     """Label Studio tells of an event; it is kept durably before the answer."""
     event = parse_webhook(_body())
-    _services()[0].record(event)
+    _services().service.record(event)
     return jsonify({"status": "ok", "action": event.action})
 
 
 @blueprint.get("/versions")
 def versions() -> Response:
     """All model versions, newest first."""
-    return jsonify({"versions": [row.text for row in _services()[0].store.versions()]})
+    return jsonify({"versions": [row.text for row in _services().service.store.versions()]})
 
 
 @blueprint.get("/metrics")
 def metrics() -> Response:
     """Prometheus metrics."""
-    monitoring = cast(Monitoring, current_app.extensions["timelinelabels_monitoring"])
+    monitoring: Monitoring = current_app.extensions["timelinelabels_monitoring"]
     body, content_type = monitoring.render()
     return Response(body, content_type=content_type)
