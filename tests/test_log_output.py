@@ -1,5 +1,6 @@
 """What reaches the log, and what never does."""
 
+import base64
 import logging
 
 import pytest
@@ -32,3 +33,21 @@ def test_no_secret_is_written_neither_in_a_line_nor_in_a_traceback(capsys):
     assert "sent Token ***" in written
     assert "ValueError: refused: me:***" in written
     assert "abc" not in written
+
+
+def test_no_spelling_of_a_secret_is_written(capsys):
+    configure_logging(
+        Settings(
+            basic_auth_user="me",
+            basic_auth_pass="pass/abc",
+            database_url="postgresql://user:data%2Fabc@host/db",
+            label_studio_url="https://user:web-abc@host",
+        )
+    )
+    login = base64.b64encode(b"me:pass/abc").decode()
+    for text in ("pass%2Fabc", "data%2Fabc", "data/abc", "https://user:web-abc@host", login):
+        logging.getLogger("anything").warning("it was %s", text)
+    written = capsys.readouterr().err
+    assert written.count("***") == 5
+    assert "abc" not in written
+    assert login not in written

@@ -1,7 +1,9 @@
 """`timelinelabels serve` as a whole: real processes, real sockets, kill -9."""
 
+import base64
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -62,13 +64,14 @@ def eventually(condition, seconds=60.0):
 
 
 class Served:
-    def __init__(self, model_root, cache, videos):
+    def __init__(self, model_root, cache, videos, **variables):
         self.environment = {
             **os.environ,
             "MODEL_ROOT": str(model_root),
             "CACHE_DIR": str(cache),
             "MEDIA_ROOTS": str(videos),
             "DATABASE_URL": "",
+            **variables,
         }
         self.port = free_port()
         self.log = model_root.parent / "serve.log"
@@ -243,6 +246,116 @@ def test_the_command_line_and_the_server_predict_identical_regions(served, scene
     (task,) = json.loads(run("predict", "-c", "config.xml", str(scenes[4].path)))
     assert task["predictions"][0]["result"] == by_http["result"]
     assert task["predictions"][0]["score"] == by_http["score"]
+
+
+def test_real_videos_give_identical_regions_by_http_and_from_the_command_line(
+    shared_data, leaf_weights, model_root, tmp_path
+):
+    shutil.copyfile(leaf_weights, model_root / "yolov8n-cls.pt")
+    folder = shared_data / "room_actions"
+    config = (folder / "config.xml").read_text()
+    config = config.replace("model_trainable", 'model_classifier_epochs="5" model_trainable')
+    (tmp_path / "config.xml").write_text(config)
+
+    def shortest(name, count):
+        tasks = json.loads((folder / name).read_text())
+        for task in tasks:
+            task["data"]["video"] = str(folder / task["data"]["video"])
+        return sorted(tasks, key=lambda task: Path(task["data"]["video"]).stat().st_size)[:count]
+
+    exported, asked = shortest("train.json", 3), shortest("test.json", 1)
+    (tmp_path / "train.json").write_text(json.dumps(exported))
+    (tmp_path / "test.json").write_text(json.dumps(asked))
+    served = Served(model_root, tmp_path / "cache", folder, PREDICT_WAIT_SECONDS="80")
+    served.start()
+    try:
+        project = {"id": 1, "created_at": "2026-11-22T10:01:24Z", "label_config": config}
+        for task in [*reversed(exported), *exported]:  # in another order, and twice
+            event = {"action": "ANNOTATION_CREATED", "task": task, "project": project}
+            (annotation,) = task["annotations"]
+            served.post("/webhook", event | {"annotation": annotation | {"task": task["id"]}})
+        setup = {"project": "1.1795341684", "schema": config}
+        eventually(lambda: " · 3 videos · " in served.post("/setup", setup)["model_version"], 200)
+        body = {"project": setup["project"], "label_config": config, "tasks": asked}
+        by_http = eventually(lambda: served.post("/predict", body)["results"][0])
+    finally:
+        served.stop()
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "timelinelabels", *arguments, "-c", "config.xml"]
+        subprocess.run(command, cwd=tmp_path, env=served.environment, check=True)
+
+    run("train", "-t", "train.json")
+    run("predict", "-t", "test.json", "-o", "predicted.json")
+    (task,) = json.loads((tmp_path / "predicted.json").read_text())
+    assert task["predictions"][0]["result"] == by_http["result"]
+    assert task["predictions"][0]["score"] == by_http["score"]
+
+
+def test_no_line_of_a_served_backend_holds_a_secret_even_at_debug(
+    model_root, warm_cache, scenes, tmp_path
+):
+    secrets = ["key-of-label-studio", "pass/of/ours", "token-in-a-body", "password-in-a-body"]
+    served = Served(
+        model_root,
+        warm_cache,
+        scenes[0].path.parent,
+        LOG_LEVEL="DEBUG",
+        LABEL_STUDIO_URL="http://127.0.0.1:1",
+        LABEL_STUDIO_API_KEY=secrets[0],
+        BASIC_AUTH_USER="me",
+        BASIC_AUTH_PASS=secrets[1],
+        PREDICT_WAIT_SECONDS="3",
+    )
+    served.start()
+    login = ("me", secrets[1])
+    project = {"id": 1, "created_at": "2026-11-22T10:01:24Z", "label_config": CONFIG}
+    hidden = {"access_token": secrets[2], "task_data_password": secrets[3]}
+    tasks = [
+        {"id": n, "data": {"clip": source} | hidden}
+        for n, source in enumerate(
+            (
+                scenes[0].path.name,
+                "/data/upload/1/missing.mp4",
+                f"https://127.0.0.1/signed.mp4?X-Amz-Signature={secrets[2]}",
+                f"https://me:{secrets[3]}@127.0.0.1/signed.mp4",
+            )
+        )
+    ]
+    simple = CONFIG.replace('model_trainable="true"', "").replace(
+        'value="Ball touch"', 'value="Ball touch" predicted_values="ball"'
+    )
+    bodies = {
+        "/setup": [{"project": "1.1795341684", "schema": CONFIG, **hidden}],
+        "/predict": [
+            {"project": "1.1795341684", "label_config": simple, "tasks": tasks, "params": hidden},
+            {"tasks": [hidden], **hidden},
+        ],
+        "/webhook": [
+            {
+                "action": "ANNOTATION_CREATED",
+                "annotation": {"id": task["id"], "task": task["id"], "result": [hidden]},
+                "task": task,
+                "project": project | hidden,
+            }
+            for task in tasks
+        ],
+    }
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{served.port}", timeout=60) as client:
+            for auth in (login, ("me", secrets[2]), None):
+                for path, items in bodies.items():
+                    for body in items:
+                        client.post(path, json=body, auth=auth)
+                client.post("/webhook", content=json.dumps(hidden)[:-3], auth=auth)
+            eventually(lambda: "Work failed: extract" in served.log.read_text())
+            time.sleep(2)  # whatever else the worker has to say
+    finally:
+        served.stop()
+    lines = served.log.read_text()
+    assert " DEBUG " in lines
+    spelled = [*secrets, "pass%2Fof%2Fours", base64.b64encode(b"me:pass/of/ours").decode()]
+    assert [secret for secret in spelled if secret in lines] == []
 
 
 def test_a_port_in_use_is_said_at_once_and_in_words(tmp_path, monkeypatch):

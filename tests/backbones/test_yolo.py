@@ -321,6 +321,16 @@ def test_weights_that_are_not_numbers_are_an_error(tmp_path: Path) -> None:
         YoloBackbone.open(tmp_path / "b.pt").embed(noise(1))
 
 
+def test_variances_below_zero_are_an_error_that_names_the_file(tmp_path: Path) -> None:
+    model = save_classifier(tmp_path / "a.pt")
+    model.model[0].bn.running_var.fill_(-1.0)
+    torch.save({"model": model, "train_args": {"imgsz": 64}}, tmp_path / "b.pt")
+    with pytest.raises(
+        CheckpointError, match=r"b\.pt: its tensor '0\.bn\.running_var' has variances"
+    ):
+        YoloBackbone.open(tmp_path / "b.pt").embed(noise(1))
+
+
 # Embedding
 
 

@@ -1,7 +1,10 @@
 """The model behind <TimelineLabels>, with real videos and a real (seeded) checkpoint."""
 
+import json
+import re
 import shutil
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,6 +105,19 @@ def test_after_learning_it_predicts_what_it_was_shown(resources, scenes):
     assert len(covered & true) / len(covered | true) > 0.7
     assert {r["to_name"] for r in regions} == {"video"}
     assert {r["from_name"] for r in regions} == {"videoLabels"}
+
+
+def test_a_manifest_holds_what_its_page_says(resources, scenes):
+    page = Path(__file__).parents[2] / "docs" / "reference" / "manifest.md"
+    manifest = json.loads(
+        (model_of(resources).learn([task_of(scenes[0], 1)], 1).path / "manifest.json").read_text()
+    )
+    documented = re.findall(r"^\| `([a-z_0-9.]+)` \|", page.read_text(), re.MULTILINE)
+    assert len(documented) > 10
+    for name in documented:
+        value = manifest
+        for key in name.split("."):
+            value = value[key]
 
 
 def test_simple_mode_adds_up_the_probabilities_of_a_labels_classes(resources, scenes):

@@ -91,6 +91,8 @@ def build_network(
     for name, value in tensors.items():
         if not np.isfinite(value).all():
             raise CheckpointError(f"its tensor {name!r} has numbers that are not finite")
+        if name.endswith(".running_var") and (value < 0).any():
+            raise CheckpointError(f"its tensor {name!r} has variances below zero")
     network.load_state_dict(
         {name: torch.from_numpy(value) for name, value in tensors.items()}, strict=True, assign=True
     )

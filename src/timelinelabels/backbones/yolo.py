@@ -172,7 +172,8 @@ class YoloBackbone:
                 with open_checkpoint(self._path) as archive:
                     record = read_classifier(archive)
                     tensors = {name: value.read(archive) for name, value in record.tensors.items()}
-                self._network = feature_network(build_network(record, tensors), self.preprocessing)
+                    layers = build_network(record, tensors)  # its errors name the file, too
+                self._network = feature_network(layers, self.preprocessing)
             return self._network
 
 
