@@ -74,3 +74,27 @@ def test_secrets_are_not_shown(environment):
     shown = repr(load_settings())
     assert "very-secret" not in shown
     assert "hidden-too" not in shown
+
+
+@pytest.mark.parametrize(
+    ("variables", "pushes"),
+    [
+        ({}, False),
+        ({"LABEL_STUDIO_URL": "http://ls", "LABEL_STUDIO_API_KEY": "k"}, True),
+        ({"LABEL_STUDIO_API_KEY": "k"}, False),
+        (
+            {
+                "LABEL_STUDIO_URL": "http://ls",
+                "LABEL_STUDIO_API_KEY": "k",
+                "PUSH_PREDICTIONS": "false",
+            },
+            False,
+        ),
+    ],
+)
+def test_predictions_are_pushed_by_default_where_there_is_a_key(monkeypatch, variables, pushes):
+    for name in ("LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY", "PUSH_PREDICTIONS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().pushes_predictions is pushes

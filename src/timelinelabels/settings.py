@@ -48,6 +48,10 @@ class Settings(BaseSettings):
     label_studio_api_key: SecretStr | None = Field(
         default=None, description="Access token (legacy or personal) to read uploaded media."
     )
+    push_predictions: bool = Field(
+        default=True,
+        description="Whether new predictions are written to Label Studio; needs its API key.",
+    )
     media_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
         default=(), description="Colon-separated folders whose files tasks may name by path."
     )
@@ -121,6 +125,12 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """The database URL, with its default filled in."""
         return self.database_url or f"sqlite:///{self.model_root.resolve() / 'store.sqlite3'}"
+
+    @property
+    def pushes_predictions(self) -> bool:
+        """Whether predictions are written to Label Studio: it is wanted, and there is a key."""
+        key = self.label_studio_api_key
+        return self.push_predictions and self.label_studio_url is not None and key is not None
 
     @property
     def cache_max_bytes(self) -> int:

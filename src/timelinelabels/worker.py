@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from timelinelabels import extraction, reconciliation
+from timelinelabels import extraction, pushing, reconciliation
 from timelinelabels.control_models.project_model import ProjectModel
 from timelinelabels.control_models.resources import Resources
 from timelinelabels.errors import (
@@ -29,13 +29,14 @@ from timelinelabels.labelstudio.client import LabelStudioClient
 from timelinelabels.labelstudio.media_policy import shown
 from timelinelabels.labelstudio.payloads import AnnotatedTask
 from timelinelabels.metrics import FrameScores
+from timelinelabels.pushing import Pushed, Pusher
 from timelinelabels.reconciliation import Reconciler, Source
 from timelinelabels.store import Store, WorkItem
 
 logger = logging.getLogger(__name__)
 
-# Missing features first: a person may be waiting for them.
-KINDS = (extraction.KIND, "train", reconciliation.KIND)
+# What a person may be waiting for comes first.
+KINDS = (pushing.TASK_KIND, extraction.KIND, "train", pushing.KIND, reconciliation.KIND)
 LEASE_SECONDS = 20.0
 HEARTBEAT_SECONDS = 4.0
 POLL_SECONDS = 0.5
@@ -68,6 +69,7 @@ class Worker:
         store: where the work is.
         resources: what the models need.
         label_studio: None where no API key is set.
+        push: whether predictions are written to it.
         owner: this worker's name on its leases.
     """
 
@@ -77,12 +79,16 @@ class Worker:
         resources: Resources,
         *,
         label_studio: LabelStudioClient | None = None,
+        push: bool = False,
         owner: str | None = None,
     ) -> None:
         self._store = store
         self._resources = resources
         self._label_studio = label_studio
         self._reconciler = Reconciler(store, label_studio)
+        self._pusher = Pusher(store, resources, label_studio) if label_studio and push else None
+        # Without a pusher, what was wanted before it was switched off is left alone.
+        self._kinds = tuple(kind for kind in KINDS if self._pusher or kind not in pushing.KINDS)
         self._owner = owner or new_owner()
         self._stop = threading.Event()
 
@@ -93,6 +99,11 @@ class Worker:
     def run(self) -> None:
         """Work until `stop`."""
         logger.info("Worker %s is ready", self._owner)
+        if self._pusher is None:
+            logger.info(
+                "Predictions are not pushed: that takes LABEL_STUDIO_URL, LABEL_STUDIO_API_KEY and "
+                "PUSH_PREDICTIONS=true"
+            )
         next_sweep, max_age = 0.0, 0.0  # what happened before it started may never have been heard
         while not self._stop.is_set():
             try:
@@ -109,7 +120,7 @@ class Worker:
 
     def run_one(self) -> bool:
         """Do one piece of work if there is one; whether there was."""
-        item = self._store.claim(self._owner, KINDS, lease_seconds=LEASE_SECONDS)
+        item = self._store.claim(self._owner, self._kinds, lease_seconds=LEASE_SECONDS)
         if item is None:
             return False
         started = time.monotonic()
@@ -119,8 +130,9 @@ class Worker:
                 if item.kind == extraction.KIND:
                     self._extract(item, lease)
                 elif item.kind == reconciliation.KIND:
-                    self._reconciler.reconcile(item.key, want_training=True, check=lease.check)
-                    self._store.complete(item)
+                    self._reconcile(item, lease)
+                elif item.kind in pushing.KINDS:
+                    return self._push(item, lease)
                 elif not self._train(item, lease):
                     self._store.give_back(item)
                     return False  # it waits for extractions that others do, or that back off
@@ -131,7 +143,9 @@ class Worker:
             # Trying the same again would end the same, but for what may be the network's fault.
             logger.warning("Work failed: %s %s: %s", item.kind, item.key[:40], error)
             passing = isinstance(error, MediaError | LabelStudioError)
-            self._store.fail(item, str(error), permanent=not passing)
+            self._store.fail(
+                item, str(error), permanent=not passing, keep_trying=item.kind in pushing.KINDS
+            )
         except Exception as error:  # whatever it was, the worker must go on
             logger.exception("Work failed: %s %s", item.kind, item.key[:40])
             self._store.fail(item, f"{type(error).__name__}: {error}")
@@ -145,6 +159,31 @@ class Worker:
         path = self._resources.media.fetch(source, task_id=item.payload.get("task_id"))
         self._resources.features.extract(path, backbone, progress=lease.frames_done)
         self._store.complete(item)
+        pushing.hasten_task_pushes(self._store, item.key)
+
+    def _reconcile(self, item: WorkItem, lease: "_Lease") -> None:
+        source = self._reconciler.reconcile(item.key, want_training=True, check=lease.check)
+        self._store.complete(item)
+        if self._pusher is not None and source is Source.LABEL_STUDIO:
+            self._store.want(pushing.KIND, item.key, {})  # tasks may be new, or a push was missed
+
+    def _push(self, item: WorkItem, lease: "_Lease") -> bool:
+        """Write predictions for a while; whether there was something to do."""
+        assert self._pusher is not None
+        of_task = item.kind == pushing.TASK_KIND
+        pushed = (
+            self._pusher.push_task(item.key)
+            if of_task
+            else self._pusher.push_project(item.key, check=lease.check)
+        )
+        if pushed is Pushed.DONE:
+            self._store.complete(item)
+        elif pushed is Pushed.MORE:
+            self._store.give_back(item)
+        else:
+            seconds = pushing.TASK_WAIT_SECONDS if of_task else pushing.WAIT_SECONDS
+            self._store.put_off(item, seconds)
+        return True
 
     def _train(self, item: WorkItem, lease: "_Lease") -> bool:
         """Learn a project and publish; False where features are still missing."""
@@ -187,6 +226,7 @@ class Worker:
             heads=dict(learned.heads),
             fingerprint=learned.prediction_fingerprint(),
             text=text,
+            then=pushing.KIND if self._pusher else None,
         ):
             logger.info("Project %s: published %s", key, text)
         else:

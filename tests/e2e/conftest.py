@@ -14,6 +14,7 @@ from e2e.backend import Backend
 from e2e.browser import WINDOW, Annotator
 from e2e.clips import render_clip
 from e2e.label_studio import TOKEN, Api, LabelStudio, label_studio_command
+from e2e.site import Site
 from timelinelabels.demo.scene import Scene
 
 HERE = Path(__file__).parent
@@ -72,6 +73,24 @@ def served(
         yield backend
     finally:
         backend.stop()
+
+
+@pytest.fixture
+def site(
+    label_studio: LabelStudio, api: Api, clips: list[Scene], seeded_weights: Path, tmp_path: Path
+) -> Iterator[Site]:
+    """A project with four uploaded videos, and a backend that is not started yet."""
+    models = tmp_path / "models"
+    models.mkdir()
+    shutil.copyfile(seeded_weights, models / "yolov8n-cls.pt")
+    backend = Backend(tmp_path, LABEL_STUDIO_URL=label_studio.url, LABEL_STUDIO_API_KEY=TOKEN)
+    site = Site(api, backend, clips)
+    yield site
+    backend.stop()
+    if site.project not in [project["id"] for project in api("GET", "/api/projects")["results"]]:
+        return  # deleted by the test, its backend with it
+    for connected in api("GET", f"/api/ml?project={site.project}"):
+        api("DELETE", f"/api/ml/{connected['id']}")
 
 
 @pytest.fixture(scope="session")

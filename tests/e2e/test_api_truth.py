@@ -1,60 +1,9 @@
 """The training set is what Label Studio has, though webhooks were missed, and though it goes away."""
 
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
-
 import httpx
-import pytest
 
-from e2e.backend import Backend
-from e2e.label_studio import TOKEN, Api, LabelStudio, eventually
-from e2e.story import label_config
-from timelinelabels.demo.scene import Scene
-
-
-class Site:
-    """A project, and a backend that is started when the test says so."""
-
-    def __init__(self, api: Api, backend: Backend, clips: list[Scene]) -> None:
-        self.api, self.backend, self.clips = api, backend, clips
-        self.project = api.project("Truth", label_config())
-        for scene in clips[:4]:
-            api.upload(self.project, scene.path)
-
-    def task(self, number: int) -> int:
-        return self.api.tasks(self.project)[number]["id"]
-
-    def annotate(self, number: int) -> int:
-        return self.api.annotate(self.task(number), self.clips[number].annotation_result())
-
-    def newest(self) -> str:
-        return next(iter(self.backend.versions()), "")
-
-    def learned(self, videos: int) -> str:
-        """The newest version, once it is one of so many videos."""
-        text = f" {videos} video"
-        return eventually(lambda: self.newest() if text in self.newest() else "", 180)
-
-    def log(self) -> str:
-        return self.backend.log.read_text()
-
-
-@pytest.fixture
-def site(
-    label_studio: LabelStudio, api: Api, clips: list[Scene], seeded_weights: Path, tmp_path: Path
-) -> Iterator[Site]:
-    models = tmp_path / "models"
-    models.mkdir()
-    shutil.copyfile(seeded_weights, models / "yolov8n-cls.pt")
-    backend = Backend(tmp_path, LABEL_STUDIO_URL=label_studio.url, LABEL_STUDIO_API_KEY=TOKEN)
-    site = Site(api, backend, clips)
-    yield site
-    backend.stop()
-    if site.project not in [project["id"] for project in api("GET", "/api/projects")["results"]]:
-        return  # deleted by the test, its backend with it
-    for connected in api("GET", f"/api/ml?project={site.project}"):
-        api("DELETE", f"/api/ml/{connected['id']}")
+from e2e.label_studio import LabelStudio, eventually
+from e2e.site import Site
 
 
 def test_what_was_annotated_before_the_backend_was_connected_is_learned(site: Site) -> None:
@@ -127,3 +76,5 @@ def test_without_a_key_what_webhooks_brought_is_learned_and_the_log_says_so(site
     site.api.annotate(task, scene.annotation_result())
     site.learned(1)
     assert "as webhooks brought them (LABEL_STUDIO_API_KEY is not set)" in site.log()
+    assert site.log().count("Predictions are not pushed") == 1
+    assert site.predictions(3) == []

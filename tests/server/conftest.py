@@ -1,5 +1,6 @@
 """A real application on a real store, and a real worker beside it."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,11 +88,13 @@ class Backend:
 
     def work(self) -> None:
         """Let the worker do all that there is to do now."""
-        for _ in range(100):
-            if not self.worker.run_one():
-                state = self.store.outstanding()
-                if not state:
-                    return
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if self.worker.run_one():
+                continue
+            if not self.store.outstanding():
+                return
+            time.sleep(0.02)  # some work waits for other work
 
 
 @pytest.fixture
@@ -99,10 +102,9 @@ def make_backend(model_root, warm_cache, scenes):
     def make(**changes: Any) -> Backend:
         settings = Settings(
             model_root=model_root,
-            cache_dir=warm_cache,
             media_roots=(scenes[0].path.parent,),
             predict_wait_seconds=0,
-            **{"database_url": "", **changes},
+            **{"database_url": "", "cache_dir": warm_cache, **changes},
         )
         app = create_app(settings)
         store, resources = open_store(settings), build_resources(settings, download_weights=False)

@@ -243,3 +243,46 @@ def test_an_error_of_any_characters_is_kept(store, text):
     assert store.heartbeat(item, message=text)
     assert store.fail(item, text)
     assert store.state("extract", "a").error
+
+
+def test_work_that_is_put_off_is_claimed_later_without_a_failure(store, clock):
+    store.want("push", "a", {})
+    assert store.put_off(store.claim("w", ["push"]), 60)
+    assert store.claim("w", ["push"]) is None
+    clock.advance(61)
+    assert store.claim("w", ["push"]).attempts == 0
+
+
+def test_work_that_is_put_off_can_be_hastened_by_the_beginning_of_its_key(store):
+    for key in ("a/1", "a/2", "b/1", "a_/1"):
+        store.want("push", key, {})
+    for _ in range(4):
+        store.put_off(store.claim("w", ["push"]), 60)
+    store.hasten("push", "a/")
+    store.hasten("push", "_")
+    assert {store.claim("w", ["push"]).key for _ in range(2)} == {"a/1", "a/2"}
+    assert store.claim("w", ["push"]) is None
+
+
+def test_work_that_must_not_be_given_up_is_tried_at_longer_and_longer_intervals(store, clock):
+    store.want("push", "a", {})
+    delays = []
+    for _ in range(7):
+        assert store.fail(store.claim("w", ["push"]), "away", keep_trying=True)
+        state = store.state("push", "a")
+        assert state.outstanding
+        delays.append((state.not_before - clock()).total_seconds())
+        clock.advance(delays[-1])
+    assert delays == [5, 25, 125, 600, 600, 600, 600]
+    assert store.complete(store.claim("w", ["push"]))
+
+
+def test_publishing_wants_the_work_that_comes_next_in_the_same_transaction(store):
+    key = store.record(written(1, "u1"), training_fingerprint="f")
+    item = store.claim("w", KINDS)
+    number = store.next_version_number(key)
+    version = {"number": number, "heads": {}, "fingerprint": "f", "text": "v1"}
+    assert store.publish(item, key, **version, then="push")
+    assert store.state("push", key).outstanding
+    assert not store.publish(item, key, **version, then="other")  # its lease is lost
+    assert store.state("other", key) is None

@@ -54,6 +54,7 @@ def worker() -> None:
         open_store(settings),
         build_resources(settings, download_weights=True),
         label_studio=label_studio_client(settings),
+        push=settings.push_predictions,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: running.stop())

@@ -13,8 +13,6 @@ that writes is sent once: repeated after a lost answer it would write twice.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -27,7 +25,19 @@ from timelinelabels.errors import (
     LabelStudioUnreachableError,
 )
 from timelinelabels.labelstudio.access import ACCESS_HELP, AccessAuth, LabelStudioAccess
-from timelinelabels.labelstudio.payloads import AnnotatedTask, ProjectRef, parse_export
+from timelinelabels.labelstudio.api_records import (
+    ConnectedBackend,
+    LabelStudioProject,
+    PredictedTask,
+    RegisteredWebhook,
+    StoredPrediction,
+    fields_of,
+    read_backend,
+    read_prediction,
+    read_task,
+    read_webhook,
+)
+from timelinelabels.labelstudio.payloads import AnnotatedTask, parse_export
 from timelinelabels.labelstudio.records import utc_time
 
 CONNECT_SECONDS = 5.0
@@ -36,63 +46,6 @@ PAGE_SIZE = 100
 RETRIES = 2  # of requests that only read
 _ONCE: Any = {"max_retries": 0}
 _SHOWN_CHARACTERS = 300
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelStudioProject:
-    """A project as the API tells of it."""
-
-    id: int
-    title: str
-    created_at: datetime
-    label_config: str = field(repr=False)
-    tasks: int
-
-    @property
-    def ref(self) -> ProjectRef:
-        """How /setup, /predict and the store name it."""
-        return ProjectRef(str(self.id), int(self.created_at.timestamp()))
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredPrediction:
-    """A prediction that Label Studio keeps."""
-
-    id: int
-    task: int
-    model_version: str | None
-    score: float | None
-    result: Sequence[Any] = field(repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RegisteredWebhook:
-    """A webhook of a project, or of the whole organisation (`project` None)."""
-
-    id: int
-    url: str
-    project: int | None
-    active: bool
-    # It is sent for every action, or for these.
-    all_actions: bool
-    actions: frozenset[str]
-    # Without a payload it tells the action only, and nothing can be learned from it.
-    with_payload: bool
-    headers: Mapping[str, str] = field(repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConnectedBackend:
-    """A machine-learning backend of a project."""
-
-    id: int
-    url: str
-    title: str
-    # "CO" connected, "DI" disconnected, "ER" error, …
-    state: str
-    error: str | None
-    basic_auth_user: str | None
-    interactive: bool
 
 
 class LabelStudioClient:
@@ -148,7 +101,7 @@ class LabelStudioClient:
             LabelStudioNotFoundError: there is none, or the token's user may not see it.
         """
         with self._asking(f"project {project_id}"):
-            found = _fields(self._sdk.projects.get(id=project_id))
+            found = fields_of(self._sdk.projects.get(id=project_id))
         with self._understanding(f"project {project_id}"):
             created_at = utc_time(found["created_at"])
             if created_at is None:
@@ -165,45 +118,65 @@ class LabelStudioClient:
 
     def annotated_tasks(self, project_id: int) -> Iterator[AnnotatedTask]:
         """All tasks that have annotations which are no skips, with those."""
-        return self._tasks(project_id, [_count_filter("total_annotations", "greater", 0)])
+        annotated = [_count_filter("total_annotations", "greater", 0)]
+        for page in self._pages(project_id, annotated, PAGE_SIZE):
+            with self._understanding(f"the tasks of project {project_id}"):
+                tasks = parse_export(page)
+            yield from tasks
 
     def tasks(
-        self, project_id: int, *, only_unlabeled: bool = False, after_id: int = 0
-    ) -> Iterator[AnnotatedTask]:
-        """Tasks in the order of their ids.
+        self,
+        project_id: int,
+        *,
+        only_unlabeled: bool = False,
+        after_id: int = 0,
+        page_size: int = PAGE_SIZE,
+    ) -> Iterator[PredictedTask]:
+        """Tasks in the order of their ids, with their predictions; nothing is predicted by this.
 
         Args:
             project_id: of the project.
             only_unlabeled: those without annotations; a skip is none.
             after_id: only tasks with larger ids.
+            page_size: tasks that are asked for at a time.
         """
         filters = [_count_filter("id", "greater", after_id)] if after_id else []
         if only_unlabeled:
             filters.append(_count_filter("total_annotations", "equal", 0))
-        return self._tasks(project_id, filters)
+        for page in self._pages(project_id, filters, page_size):
+            with self._understanding(f"the tasks of project {project_id}"):
+                tasks = [read_task(item) for item in page]
+            yield from tasks
 
-    def _tasks(
-        self, project_id: int, filters: Sequence[Mapping[str, Any]]
-    ) -> Iterator[AnnotatedTask]:
+    def task(self, project_id: int, task_id: int) -> PredictedTask | None:
+        """A task of a project, if it is there.
+
+        Asked for by its own address, Label Studio would call /predict before it answers.
+        """
+        found = self._pages(project_id, [_count_filter("id", "equal", task_id)], 1)
+        with self._understanding(f"task {task_id}"):
+            return next((read_task(item) for page in found for item in page), None)
+
+    def _pages(
+        self, project_id: int, filters: Sequence[Mapping[str, Any]], page_size: int
+    ) -> Iterator[list[dict[str, Any]]]:
         query = {
             "filters": {"conjunction": "and", "items": list(filters)},
             "ordering": ["tasks:id"],  # else a page may repeat or leave out what another one has
         }
         page, seen = 1, 0
-        what = f"page {{}} of the tasks of project {project_id}"
         while True:
-            with self._asking(what.format(page)):
+            with self._asking(f"page {page} of the tasks of project {project_id}"):
                 answer = self._sdk.tasks.list(
                     project=project_id,
                     query=json.dumps(query),
                     fields="all",
                     page=page,
-                    page_size=PAGE_SIZE,
+                    page_size=page_size,
                 )
-                items = [_fields(item) for item in answer.items or []]
+                items = [fields_of(item) for item in answer.items or []]
                 total = int(answer.response.total)
-            with self._understanding(what.format(page)):
-                yield from parse_export(items)
+            yield items
             seen, page = seen + len(items), page + 1
             if not items or seen >= total:  # a page past the end is a 404
                 return
@@ -213,17 +186,17 @@ class LabelStudioClient:
     def predictions(self, task_id: int) -> list[StoredPrediction]:
         """All predictions of a task."""
         with self._asking(f"the predictions of task {task_id}"):
-            found = [_fields(item) for item in self._sdk.predictions.list(task=task_id)]
+            found = [fields_of(item) for item in self._sdk.predictions.list(task=task_id)]
         with self._understanding(f"the predictions of task {task_id}"):
-            return [_prediction(item) for item in found]
+            return [read_prediction(item) for item in found]
 
     def create_prediction(
         self, task_id: int, *, result: Sequence[Any], score: float, model_version: str
     ) -> StoredPrediction:
         """Store a prediction; Label Studio neither checks it nor looks for one like it."""
         with self._asking(f"a new prediction of task {task_id}"):
-            return _prediction(
-                _fields(
+            return read_prediction(
+                fields_of(
                     self._sdk.predictions.create(
                         task=task_id,
                         result=list(result),
@@ -234,6 +207,19 @@ class LabelStudioClient:
                 )
             )
 
+    def change_prediction(
+        self, prediction_id: int, *, result: Sequence[Any], score: float, model_version: str
+    ) -> None:
+        """Replace what a prediction says; its id, which an open editor may hold, stays.
+
+        Raises:
+            LabelStudioNotFoundError: it is not there any more.
+        """
+        with self._asking(f"a change of prediction {prediction_id}"):
+            self._sdk.predictions.update(
+                prediction_id, result=list(result), score=score, model_version=model_version
+            )
+
     def delete_prediction(self, prediction_id: int) -> None:
         """Delete a prediction; one that is not there any more is as good as deleted."""
         try:
@@ -242,30 +228,14 @@ class LabelStudioClient:
         except LabelStudioNotFoundError:
             return
 
-    def import_predictions(self, project_id: int, predictions: Sequence[Mapping[str, Any]]) -> int:
-        """Store many predictions, each with `task`, `result`, `score` and `model_version`.
-
-        Returns:
-            How many were stored.
-        """
-        from label_studio_sdk import PredictionRequest
-
-        with self._asking(f"the import of {len(predictions)} predictions to project {project_id}"):
-            answer = self._sdk.projects.import_predictions(
-                id=project_id,
-                request=[PredictionRequest(**prediction) for prediction in predictions],
-                request_options=_ONCE,
-            )
-            return int(answer.created or 0)
-
     # Webhooks and backends
 
     def webhooks(self, project_id: int) -> list[RegisteredWebhook]:
         """The webhooks that this project's events are sent to, those of the organisation too."""
         with self._asking(f"the webhooks of project {project_id}"):
-            found = [_fields(hook) for hook in self._sdk.webhooks.list()]
+            found = [fields_of(hook) for hook in self._sdk.webhooks.list()]
         with self._understanding("webhooks"):
-            hooks = [_webhook(item) for item in found]
+            hooks = [read_webhook(item) for item in found]
         return [hook for hook in hooks if hook.project in (None, project_id)]
 
     def create_webhook(
@@ -273,8 +243,8 @@ class LabelStudioClient:
     ) -> RegisteredWebhook:
         """Register a webhook for all events of a project, with their payloads."""
         with self._asking(f"a webhook of project {project_id}"):
-            return _webhook(
-                _fields(
+            return read_webhook(
+                fields_of(
                     self._sdk.webhooks.create(
                         url=url,
                         project=project_id,
@@ -302,9 +272,9 @@ class LabelStudioClient:
     def backends(self, project_id: int) -> list[ConnectedBackend]:
         """The machine-learning backends of a project; only the first is asked for predictions."""
         with self._asking(f"the machine-learning backends of project {project_id}"):
-            found = [_fields(backend) for backend in self._sdk.ml.list(project=project_id)]
+            found = [fields_of(backend) for backend in self._sdk.ml.list(project=project_id)]
         with self._understanding("machine-learning backends"):
-            return [_backend(item) for item in found]
+            return [read_backend(item) for item in found]
 
     def create_backend(
         self, project_id: int, url: str, *, title: str, basic_auth: tuple[str, str] | None
@@ -319,7 +289,7 @@ class LabelStudioClient:
                 **_credentials(basic_auth),
                 request_options=_ONCE,
             )
-            return _backend(_fields(created))
+            return read_backend(fields_of(created))
 
     def update_backend(
         self,
@@ -334,7 +304,7 @@ class LabelStudioClient:
             changed = self._sdk.ml.update(
                 str(backend.id), project=project_id, url=url, **_credentials(basic_auth)
             )
-            return _backend(_fields(changed))
+            return read_backend(fields_of(changed))
 
     # Requests
 
@@ -424,48 +394,6 @@ def _count_filter(column: str, operator: str, value: int) -> dict[str, Any]:
         "type": "Number",
         "value": value,
     }
-
-
-def _fields(model: Any) -> dict[str, Any]:
-    """The fields of a model of the SDK, also those that it does not know."""
-    fields: dict[str, Any] = model if isinstance(model, dict) else model.model_dump()
-    return fields
-
-
-def _prediction(item: Mapping[str, Any]) -> StoredPrediction:
-    return StoredPrediction(
-        id=int(item["id"]),
-        task=int(item["task"]),
-        model_version=item.get("model_version"),
-        score=item.get("score"),
-        result=item.get("result") or [],
-    )
-
-
-def _webhook(item: Mapping[str, Any]) -> RegisteredWebhook:
-    headers = item.get("headers")
-    return RegisteredWebhook(
-        id=int(item["id"]),
-        url=str(item["url"]),
-        project=item.get("project"),
-        active=bool(item.get("is_active", True)),
-        all_actions=bool(item.get("send_for_all_actions", True)),
-        actions=frozenset(str(action) for action in item.get("actions") or ()),
-        with_payload=bool(item.get("send_payload", True)),
-        headers=headers if isinstance(headers, Mapping) else {},
-    )
-
-
-def _backend(item: Mapping[str, Any]) -> ConnectedBackend:
-    return ConnectedBackend(
-        id=int(item["id"]),
-        url=str(item["url"]),
-        title=str(item.get("title") or ""),
-        state=str(item.get("state") or ""),
-        error=item.get("error_message") or None,
-        basic_auth_user=item.get("basic_auth_user") or None,
-        interactive=bool(item.get("is_interactive")),
-    )
 
 
 def _credentials(basic_auth: tuple[str, str] | None) -> dict[str, str]:

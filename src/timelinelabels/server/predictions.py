@@ -14,6 +14,7 @@ from timelinelabels.errors import ConfigError, MediaError, TimelineLabelsError, 
 from timelinelabels.extraction import find_features, want_extraction
 from timelinelabels.features import Features
 from timelinelabels.labelstudio.payloads import AnnotatedTask, PredictRequest
+from timelinelabels.pushing import want_task_pushes
 from timelinelabels.runtime import model_version
 from timelinelabels.server.service import Service
 
@@ -32,10 +33,14 @@ class PredictionService:
         wait_seconds: how long one request waits for missing features.
         waiting_slots: requests that may wait at the same time; more are answered at once, so that
             waiting never takes the threads that health checks and webhooks need.
+        push: whether a worker writes later to Label Studio what is not ready in time.
     """
 
-    def __init__(self, service: Service, *, wait_seconds: float, waiting_slots: int) -> None:
+    def __init__(
+        self, service: Service, *, wait_seconds: float, waiting_slots: int, push: bool
+    ) -> None:
         self._service = service
+        self._push = push
         self._wait_seconds = wait_seconds
         self._slots = threading.BoundedSemaphore(waiting_slots)
         self._flight: SingleFlight[dict[str, Any]] = SingleFlight()
@@ -62,7 +67,13 @@ class PredictionService:
         project = self._service.project(request.project, request.label_config)
         version = model_version(self._service.store, project)
         wait = self._wait_seconds if project.predicts else 0.0
-        features = self._features(project, request.tasks, wait)
+        features, extractions = self._features(project, request.tasks, wait)
+        if self._push and project.predicts:
+            want_task_pushes(
+                self._service.store,
+                project.project,
+                _awaited(project, request.tasks, extractions),
+            )
         if wait:  # a training may have published meanwhile: answer with what /setup says now
             project = self._service.project(request.project, request.label_config)
             version = model_version(self._service.store, project)
@@ -99,8 +110,12 @@ class PredictionService:
 
     def _features(
         self, project: ProjectModel, tasks: Sequence[AnnotatedTask], wait: float
-    ) -> dict[Source, Features]:
-        """Features of all sources that are, or within `wait` seconds become, available."""
+    ) -> tuple[dict[Source, Features], dict[Source, str]]:
+        """Features of the sources that are, or within `wait` seconds become, available.
+
+        Returns:
+            The features, and the keys of the extractions that the other sources wait for.
+        """
         missing: dict[Source, str] = {}  # source → a task that has it
         for task in tasks:
             try:
@@ -109,21 +124,26 @@ class PredictionService:
             except MediaError as error:
                 logger.warning("Project %s: %s", project.project, error)
         found: dict[Source, Features] = {}
+        extractions: dict[Source, str] = {}
         deadline = time.monotonic() + wait
         slot = bool(wait) and self._slots.acquire(blocking=False)
         try:
             while True:
                 for source in sorted(missing, key=str):
-                    self._look_for(source, found, missing)
+                    self._look_for(source, found, missing, extractions)
                 if not missing or not slot or time.monotonic() >= deadline:
-                    return found
+                    return found, {source: extractions[source] for source in missing}
                 time.sleep(POLL_SECONDS)
         finally:
             if slot:
                 self._slots.release()
 
     def _look_for(
-        self, source: Source, found: dict[Source, Features], missing: dict[Source, str]
+        self,
+        source: Source,
+        found: dict[Source, Features],
+        missing: dict[Source, str],
+        extractions: dict[Source, str],
     ) -> None:
         """Move a source from `missing` to `found`, or give it up; ask for its extraction else."""
         resources, store = self._service.resources, self._service.store
@@ -134,6 +154,7 @@ class PredictionService:
                 del missing[source]
                 return
             state = want_extraction(store, resources, *source, task_id=missing[source])
+            extractions[source] = state.key
             if features is not None:  # good until the worker knows better
                 found[source] = features
                 del missing[source]
@@ -144,6 +165,21 @@ class PredictionService:
         if problem is not None:
             logger.warning("No prediction: %s", problem)
             missing.pop(source, None)
+
+
+def _awaited(
+    project: ProjectModel, tasks: Sequence[AnnotatedTask], extractions: Mapping[Source, str]
+) -> dict[int, str]:
+    """Task id → an extraction that it waits for, of the tasks that wait for one."""
+    awaited: dict[int, str] = {}
+    for task in tasks:
+        try:
+            keys = [extractions[s] for s in project.sources(task.data) if s in extractions]
+        except MediaError:
+            continue  # it was said when its features were looked for
+        if keys and task.task_id.isdecimal():
+            awaited[int(task.task_id)] = min(keys)
+    return awaited
 
 
 class SingleFlight(Generic[Answer]):

@@ -95,5 +95,6 @@ def _make(settings: Settings) -> Services:
         service,
         wait_seconds=settings.predict_wait_seconds,
         waiting_slots=settings.web_threads // 2,
+        push=settings.pushes_predictions,
     )
     return Services(service=service, predictions=predictions)

@@ -298,11 +298,33 @@ class Store:
         with self._database.writing() as session:
             return work.give_back(session, item)
 
-    def fail(self, item: WorkItem, error: str, *, permanent: bool = False) -> bool:
-        """The attempt failed; after some attempts, or a permanent failure, the work is given up."""
+    def put_off(self, item: WorkItem, seconds: float) -> bool:
+        """Leave unfinished work alone for a while, without counting it as a failure."""
         with self._database.writing() as session:
             now = self._database.now(session)
-            return work.fail(session, item, error, permanent=permanent, now=now)
+            return work.put_off(session, item, seconds=seconds, now=now)
+
+    def hasten(self, kind: str, prefix: str) -> None:
+        """Let work whose key begins so, and that was put off, be due now; failures stay put off."""
+        with self._database.writing() as session:
+            work.hasten(session, kind, prefix)
+
+    def fail(
+        self, item: WorkItem, error: str, *, permanent: bool = False, keep_trying: bool = False
+    ) -> bool:
+        """The attempt failed; after some attempts, or a permanent failure, the work is given up.
+
+        Args:
+            item: the work.
+            error: for people to read.
+            permanent: give it up at once.
+            keep_trying: never give it up, but try it at longer and longer intervals.
+        """
+        with self._database.writing() as session:
+            now = self._database.now(session)
+            return work.fail(
+                session, item, error, permanent=permanent, keep_trying=keep_trying, now=now
+            )
 
     def state(self, kind: str, key: str) -> WorkState | None:
         """Where a piece of work stands; None if it was never wanted."""
@@ -342,6 +364,7 @@ class Store:
         heads: Mapping[str, int],
         fingerprint: str,
         text: str,
+        then: str | None = None,
     ) -> bool:
         """Let a version predict and complete the work that made it, in one step.
 
@@ -352,6 +375,7 @@ class Store:
             heads: control name → number of the version whose network predicts.
             fingerprint: of everything that changes predictions.
             text: what annotators read.
+            then: kind of the work that the project needs next.
 
         Returns:
             False if the lease was lost: another process trains, and nothing is published.
@@ -365,6 +389,7 @@ class Store:
                 heads=heads,
                 fingerprint=fingerprint,
                 text=text,
+                then=then,
                 now=self._database.now(session),
             )
 

@@ -41,6 +41,7 @@ def publish(
     heads: Mapping[str, int],
     fingerprint: str,
     text: str,
+    then: str | None,
     now: datetime,
 ) -> bool:
     """Let a version predict, and complete the training that made it; False if its lease was lost."""
@@ -48,6 +49,8 @@ def publish(
     if item is not None and not work.complete(session, item, now=now):
         return False
     project.heads = dict(heads)
+    if then is not None:
+        work.want_again(session, then, key, now=now)
     if _find(session, key, fingerprint) is None:
         session.add(
             Version(

@@ -188,12 +188,38 @@ def give_back(session: Session, item: WorkItem) -> bool:
     return _release(session, item, {})
 
 
-def fail(session: Session, item: WorkItem, error: str, *, permanent: bool, now: datetime) -> bool:
+def put_off(session: Session, item: WorkItem, *, seconds: float, now: datetime) -> bool:
+    """Leave the work alone for some seconds; False if the lease was lost."""
+    return _release(session, item, {"not_before": now + timedelta(seconds=seconds)})
+
+
+def hasten(session: Session, kind: str, prefix: str) -> None:
+    """Let work whose key begins so, and that was put off, be due."""
+    session.execute(
+        update(Work)
+        .where(Work.kind == kind, Work.key.startswith(prefix, autoescape=True))
+        .where(Work.error.is_(None))
+        .values(not_before=None),
+        execution_options=_UNSEEN,
+    )
+
+
+def fail(
+    session: Session,
+    item: WorkItem,
+    error: str,
+    *,
+    permanent: bool,
+    keep_trying: bool,
+    now: datetime,
+) -> bool:
     """An attempt failed: try again later, or give up; False if the lease was lost."""
     attempts = session.scalar(select(Work.attempts).where(*_held(item)).with_for_update())
     if attempts is None:
         return False
     attempts += 1
+    if keep_trying:  # the longest delay, and no more
+        attempts = min(attempts, MAX_ATTEMPTS - 1)
     if permanent or attempts >= MAX_ATTEMPTS:
         return _release(session, item, _given_up(item, error, attempts=attempts, now=now))
     delay = min(FIRST_DELAY_SECONDS * DELAY_GROWTH ** (attempts - 1), LONGEST_DELAY_SECONDS)

@@ -1,0 +1,265 @@
+"""Which predictions are written to Label Studio, changed and left alone.
+
+Label Studio is a small one of this test; `tests/e2e/test_pushed_predictions.py` tries the real one.
+"""
+
+import json
+import re
+import threading
+
+import httpx
+import pytest
+
+from timelinelabels.labelstudio.client import LabelStudioClient
+from timelinelabels.labelstudio.placing import Placed, is_placed, place_prediction
+from timelinelabels.pushing import Pushed, Pusher, hasten_task_pushes, want_task_pushes
+from timelinelabels.worker import Worker
+
+PREDICTION = {"result": [], "score": 0.7}
+OURS = frozenset({"v1", "v2", "v3"})
+
+
+class LabelStudio:
+    """Tasks without annotations, and predictions."""
+
+    def __init__(self, tasks):
+        self.tasks = tasks  # id → data
+        self.predictions = []
+        self.away = False
+        self.pages = 0
+        self.next_id = 1
+
+    def client(self):
+        transport = httpx.MockTransport(self)
+        return LabelStudioClient("http://label-studio", "0" * 40, transport=transport)
+
+    def add(self, task, version, **fields):
+        self.predictions.append(
+            {"id": self.next_id, "task": task, "model_version": version, **PREDICTION, **fields}
+        )
+        self.next_id += 1
+        return self.predictions[-1]
+
+    def of(self, task):
+        return [p["model_version"] for p in self.predictions if p["task"] == task]
+
+    def __call__(self, request):
+        if self.away:
+            raise httpx.ConnectError("refused", request=request)
+        path, method = request.url.path, request.method
+        body = json.loads(request.content) if request.content else {}
+        if path == "/api/projects/1/":
+            found = {"id": 1, "title": "p", "created_at": "2026-11-22T10:01:24.639662Z"}
+            return httpx.Response(200, json={**found, "label_config": "", "task_number": 9})
+        if path == "/api/tasks/":
+            return self.page(request.url.params)
+        if path == "/api/predictions/" and method == "GET":
+            task = int(request.url.params["task"])
+            return httpx.Response(200, json=[p for p in self.predictions if p["task"] == task])
+        if path == "/api/predictions/":
+            return httpx.Response(201, json=self.add(body.pop("task"), **_version(body)))
+        number = int(re.fullmatch(r"/api/predictions/(\d+)/", path)[1])
+        found = [p for p in self.predictions if p["id"] == number]
+        if not found:
+            return httpx.Response(404, json={"detail": "Not found."})
+        if method == "DELETE":
+            self.predictions.remove(found[0])
+            return httpx.Response(204)
+        found[0].update(body)
+        return httpx.Response(200, json=found[0])
+
+    def page(self, params):
+        self.pages += 1
+        filters = {item["filter"]: item for item in json.loads(params["query"])["filters"]["items"]}
+        wanted = sorted(self.tasks)
+        if "filter:tasks:id" in filters:
+            item = filters["filter:tasks:id"]
+            keep = {"greater": lambda n: n > item["value"], "equal": lambda n: n == item["value"]}
+            wanted = [number for number in wanted if keep[item["operator"]](number)]
+        size = int(params["page_size"])
+        first = size * (int(params["page"]) - 1)
+        tasks = [
+            {
+                "id": number,
+                "data": self.tasks[number],
+                "predictions": [
+                    {key: value for key, value in p.items() if key != "task"}
+                    for p in self.predictions
+                    if p["task"] == number
+                ],
+            }
+            for number in wanted[first : first + size]
+        ]
+        total = {"total": len(wanted), "total_annotations": 0, "total_predictions": 0}
+        return httpx.Response(200, json={"tasks": tasks, **total})
+
+
+def _version(body):
+    return {"version": body.pop("model_version"), **body}
+
+
+@pytest.mark.parametrize(
+    ("there", "left", "placed"),
+    [
+        ([], ["v3"], Placed.NEW),
+        (["v3"], ["v3"], Placed.THERE),
+        (["v3", "v3"], ["v3"], Placed.THERE),
+        (["v1", "v3", "v2"], ["v3"], Placed.THERE),
+        (["v1"], ["v3"], Placed.CHANGED),
+        (["v1", "v2"], ["v3"], Placed.CHANGED),
+        (["somebody's", None], ["somebody's", None, "v3"], Placed.NEW),
+        (["v2", "somebody's", "v1"], ["somebody's", "v3"], Placed.CHANGED),
+    ],
+)
+def test_a_task_has_one_of_ours_and_all_of_others(there, left, placed):
+    server = LabelStudio({7: {}})
+    for version in there:
+        server.add(7, version)
+    server.add(8, "v1")
+    assert place_prediction(server.client(), 7, PREDICTION, "v3", OURS) is placed
+    assert server.of(7) == left
+    assert server.of(8) == ["v1"]
+    assert is_placed(server.client().predictions(7), "v3", OURS)
+    assert not is_placed(server.client().predictions(8), "v3", OURS)
+
+
+def test_the_prediction_that_an_open_editor_shows_keeps_its_id():
+    server = LabelStudio({7: {}})
+    server.add(7, "v1")
+    shown = server.add(7, "v2")["id"]
+    place_prediction(server.client(), 7, {"result": [], "score": 0.9}, "v3", OURS)
+    assert [(p["id"], p["score"]) for p in server.predictions] == [(shown, 0.9)]
+
+
+def test_what_label_studio_stored_meanwhile_is_not_stored_twice():
+    server = LabelStudio({7: {}})
+
+    def answered(request):
+        if request.method == "POST":
+            server.add(7, "v3")  # Label Studio has just asked /predict
+        return server(request)
+
+    client = LabelStudioClient(
+        "http://label-studio", "0" * 40, transport=httpx.MockTransport(answered)
+    )
+    place_prediction(client, 7, PREDICTION, "v3", OURS)
+    assert server.of(7) == ["v3"]
+
+
+@pytest.fixture
+def project(backend, scenes):
+    """A learned project with three unlabelled tasks, its worker and its Label Studio."""
+    data = [{"clip": scene.path.name} for scene in scenes]
+    server = LabelStudio({number: data[number] for number in (2, 3, 4)})
+    backend.setup()
+    backend.submit(scenes[0], 1)
+    backend.worker = Worker(
+        backend.store, backend.resources, label_studio=server.client(), push=True
+    )
+    # What reconciliation reads is another test's.
+    backend.store.take_snapshot(
+        backend.project,
+        backend.store.annotated_tasks(backend.project),
+        started_at=backend.store.now(),
+        want_training=False,
+    )
+    backend.work()
+    return backend, server
+
+
+def test_a_new_version_is_written_to_all_unlabelled_tasks_once(project, scenes):
+    backend, server = project
+    (version,) = [record.text for record in backend.store.versions()]
+    assert [server.of(number) for number in (2, 3, 4)] == [[version]] * 3
+    predicted = server.predictions[0]
+    assert predicted["result"]
+    assert predicted["score"] == backend.predict(scenes[2])["results"][0]["score"]
+    before = [dict(p) for p in server.predictions]
+    pusher = Pusher(backend.store, backend.resources, server.client())
+    assert pusher.push_project(backend.project) is Pushed.DONE
+    assert server.predictions == before
+
+
+def test_one_bad_task_does_not_keep_the_others_waiting(project, scenes):
+    backend, server = project
+    server.tasks[1] = {"clip": "missing.mp4"}
+    server.tasks[5] = {"something": "else"}
+    backend.submit(scenes[1], 9)
+    backend.work()
+    newest = backend.store.versions()[0].text
+    assert [server.of(number) for number in range(1, 6)] == [[], [newest], [newest], [newest], []]
+
+
+def test_a_label_studio_that_is_away_is_tried_again(project, scenes, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # between repeated attempts
+    backend, server = project
+    server.away = True
+    backend.submit(scenes[1], 9)
+    while backend.worker.run_one():
+        pass
+    state = backend.store.state("push", backend.project)
+    assert state.outstanding
+    assert "refused" in state.error
+    server.away = False
+    pusher = Pusher(backend.store, backend.resources, server.client())
+    assert pusher.push_project(backend.project) is Pushed.DONE
+    assert server.of(2) == [backend.store.versions()[0].text]
+
+
+def test_a_task_that_waits_is_predicted_when_its_extraction_ends(project):
+    backend, server = project
+    server.predictions.clear()
+    version = backend.store.versions()[0].text
+    backend.store.want("extract", "e" * 64, {})
+    want_task_pushes(backend.store, backend.project, {3: "e" * 64})
+    pusher = Pusher(backend.store, backend.resources, server.client())
+    (work,) = [w for w in backend.store.outstanding() if w.kind == "push-task"]
+    pages = server.pages
+    assert pusher.push_task(work.key) is Pushed.WAITING
+    assert server.pages == pages  # Label Studio is left alone meanwhile
+    item = backend.store.claim("w", ["push-task"])
+    backend.store.put_off(item, 3600)
+    assert backend.store.claim("w", ["push-task"]) is None
+    backend.store.complete(backend.store.claim("w", ["extract"]))
+    hasten_task_pushes(backend.store, "e" * 64)
+    assert backend.store.claim("w", ["push-task"]).key == work.key
+    assert pusher.push_task(work.key) is Pushed.DONE
+    assert server.of(3) == [version]
+
+
+def test_a_project_that_is_gone_is_left_alone(project):
+    backend, server = project
+    server.predictions.clear()
+    pusher = Pusher(backend.store, backend.resources, server.client())
+    other = backend.store.project(backend.project).ref
+    assert other.created is not None
+    backend.store.resolve_project(type(other)(other.id, other.created + 5))
+    backend.store.note_label_config(f"1.{other.created + 5}", backend.config, "f")
+    assert pusher.push_project(f"1.{other.created + 5}") is Pushed.DONE
+    assert server.predictions == []
+
+
+def test_predict_asks_for_what_it_could_not_answer_only_where_it_is_pushed(
+    make_backend, scenes, tmp_path
+):
+    key = {"label_studio_url": "http://label-studio", "label_studio_api_key": "0" * 40}
+    for changes, wanted in ((key, 1), ({}, 0), ({**key, "push_predictions": False}, 0)):
+        cold = make_backend(cache_dir=tmp_path / "cold", **changes)
+        simple = cold.config.replace('model_trainable="true"', "").replace(
+            'value="Ball in frame"', 'value="b" predicted_values="ball"'
+        )
+        cold.predict(scenes[0], config=simple)
+        found = [work for work in cold.store.outstanding() if work.kind == "push-task"]
+        assert len(found) == wanted, changes
+        for _ in found:
+            cold.store.complete(cold.store.claim("w", ["push-task"]))
+
+
+def test_a_worker_that_does_not_push_says_so_once_and_leaves_such_work_alone(backend, caplog):
+    backend.store.want("push", backend.project, {})
+    caplog.set_level("INFO")
+    assert not backend.worker.run_one()
+    threading.Timer(0.5, backend.worker.stop).start()
+    backend.worker.run()
+    assert caplog.text.count("Predictions are not pushed") == 1
+    assert backend.store.claim("w", ["push"])
