@@ -112,3 +112,20 @@ def test_a_number_that_is_taken_is_an_error_of_the_registry(two, scenes):
     learned, _ = train_by_hand(two, None)
     with pytest.raises(ModelRegistryError):
         learned.learn(two.store.annotated_tasks(learned.project), learned.newest_written())
+
+
+def test_a_skipped_control_is_neither_learned_nor_predicted(two, scenes):
+    skipping = replace(
+        two, config=TWO_CONTROLS.replace('name="touches"', 'name="touches" model_skip="1"')
+    )
+    skipping.submit(scenes[0], 1)
+    skipping.work()
+    version = skipping.setup()
+    assert " · 1 video · " in version
+    assert "untrained" not in version
+    (prediction,) = skipping.predict(scenes[0])["results"]
+    assert {region["from_name"] for region in prediction["result"]} <= {"tl"}
+    all_skipped = skipping.config.replace('name="tl"', 'name="tl" model_skip="yes"')
+    assert "model_skip" in skipping.setup(all_skipped)
+    answer = skipping.predict(scenes[0], config=all_skipped)
+    assert answer == {"results": [[]], "model_version": skipping.setup(all_skipped)}
