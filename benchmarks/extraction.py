@@ -31,9 +31,10 @@ def extract(video: Path, weights: Path) -> dict[str, float]:
     """The product: a fresh cache, a backbone that has not been built."""
     from timelinelabels.backbones import YoloBackbone
     from timelinelabels.features import FeatureStore
-    from timelinelabels.runtime import prepare_computation
+    from timelinelabels.runtime import prepare_computation, usable_processors
 
-    workers = prepare_computation()
+    prepare_computation()
+    workers = usable_processors()
     with tempfile.TemporaryDirectory() as cache:
         store = FeatureStore(Path(cache), workers=workers)
         backbone = YoloBackbone.open(weights)

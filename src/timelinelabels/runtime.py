@@ -2,8 +2,6 @@
 
 import os
 
-import torch
-
 from timelinelabels.control_models.project_model import ProjectModel
 from timelinelabels.control_models.resources import Backbones, Resources
 from timelinelabels.features import FeatureStore
@@ -31,7 +29,7 @@ def build_resources(settings: Settings, *, download_weights: bool) -> Resources:
         read_timeout=settings.media_timeout_seconds,
     )
     features = FeatureStore(
-        settings.cache_dir, max_bytes=settings.cache_max_bytes, workers=prepare_computation()
+        settings.cache_dir, max_bytes=settings.cache_max_bytes, workers=usable_processors()
     )
     return Resources(
         backbones=Backbones(
@@ -51,13 +49,19 @@ def build_resources(settings: Settings, *, download_weights: bool) -> Resources:
     )
 
 
-def prepare_computation() -> int:
-    """Set torch's threads for the whole process; how many network calls to run at a time.
+def prepare_computation() -> None:
+    """Import torch and set its threads for the whole process; an entry point calls it once.
 
     One thread for each network call, and several calls at a time: a call of many threads waits for
     the slowest at every layer, and on a busy machine that costs a factor of ten.
     """
+    import torch
+
     torch.set_num_threads(1)
+
+
+def usable_processors() -> int:
+    """How many network calls to run at a time."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -23,9 +23,11 @@ def offline_settings(folders: Sequence[Path]) -> "Settings":
     read them anyway.
     """
     from timelinelabels.log_output import configure_logging
+    from timelinelabels.runtime import prepare_computation
     from timelinelabels.settings import load_settings
 
     settings = load_settings()
+    prepare_computation()
     roots = (*folders, *settings.media_roots, Path("/"))
     settings = settings.model_copy(update={"media_roots": roots})
     configure_logging(settings, quiet=True)

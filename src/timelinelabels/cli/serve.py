@@ -44,12 +44,18 @@ def worker() -> None:
     # before the long imports, during which it may die as well.
     watch_lifeline(lambda: os._exit(1))
     from timelinelabels.log_output import configure_logging
-    from timelinelabels.runtime import build_resources, label_studio_client, open_store
+    from timelinelabels.runtime import (
+        build_resources,
+        label_studio_client,
+        open_store,
+        prepare_computation,
+    )
     from timelinelabels.settings import load_settings
     from timelinelabels.worker import Worker
 
     settings = load_settings()
     configure_logging(settings)
+    prepare_computation()
     running = Worker(
         open_store(settings),
         build_resources(settings, download_weights=True),

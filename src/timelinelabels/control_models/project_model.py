@@ -1,11 +1,13 @@
 """All TimelineLabels controls of one project, under one labeling config and one model version."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from timelinelabels.control_models.class_matching import match_classes
 from timelinelabels.control_models.resources import Resources
@@ -14,7 +16,9 @@ from timelinelabels.features import Features
 from timelinelabels.labelstudio.config import TimelineLabelsConfig, parse_label_config
 from timelinelabels.labelstudio.payloads import AnnotatedTask
 from timelinelabels.model_registry import ModelVersion
-from timelinelabels.training import TrainingHook
+
+if TYPE_CHECKING:
+    from timelinelabels.training import TrainingHook
 
 UNTRAINED = "untrained"
 SKIPPED = "switched off by model_skip"
@@ -65,7 +69,7 @@ class ProjectModel:
             if not model.trainable and model.config.labels_field is None:
                 match_classes(model.config.labels, names, control=model.config.name)
 
-    def with_heads(self, heads: Mapping[str, int]) -> "ProjectModel":
+    def with_heads(self, heads: Mapping[str, int]) -> ProjectModel:
         """The same project predicting with these versions."""
         return replace(self, heads=heads)
 
@@ -170,7 +174,7 @@ class ProjectModel:
         number: int,
         *,
         on_epoch: TrainingHook | None = None,
-    ) -> "ProjectModel":
+    ) -> ProjectModel:
         """Train every trainable control and write its version; the result predicts with them.
 
         Nothing that a reader sees changes until the store publishes the returned `heads`.

@@ -72,7 +72,7 @@ class LazyServices:
         return self.get().service.store.statistics()
 
     def warm_up(self) -> None:
-        """Make the services, and import what a first labeling config needs besides."""
+        """Make the services; import what a first labeling config needs, then what a prediction needs."""
         started = time.monotonic()
         try:
             self.get()
@@ -80,8 +80,10 @@ class LazyServices:
             logger.error("The backend cannot work yet: %s", error)
             return
         from timelinelabels.labelstudio.config import parse_label_config
+        from timelinelabels.runtime import prepare_computation
 
         parse_label_config(FIRST_CONFIG)
+        prepare_computation()
         logger.info("Ready after %.1f s", time.monotonic() - started)
 
 
