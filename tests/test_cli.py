@@ -290,3 +290,32 @@ def test_help_and_the_supervisor_import_nothing_heavy(module):
     script = f"import sys, {module}; print(sorted({HEAVY} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words", "code"),
+    [
+        (["connect", "--project", "1"], "LABEL_STUDIO_API_KEY", 2),
+        (["doctor"], "--url and --api-key", 2),
+        (["annotate", "--project", "1", "--url", "http://127.0.0.1:9"], "--api-key", 2),
+        (["doctor", "--fix"], "--project", 2),
+        (["doctor", "--url", "localhost:8080", "--api-key", "k"], "http://", 2),
+        (["connect"], "--project", 2),
+        (["connect", "--project", "0"], "--project", 2),
+        (
+            ["connect", "-p", "1", "--url", "http://a", "--api-key", "k", "--backend", "b:9090"],
+            "--backend",
+            2,
+        ),
+        (
+            ["annotate", "-p", "1", "--url", "http://127.0.0.1:9", "--api-key", "k"],
+            "Is LABEL_STUDIO_URL its address",
+            1,
+        ),
+    ],
+)
+def test_commands_for_a_label_studio_say_what_they_need(project, arguments, words, code):
+    result = project(*arguments, LABEL_STUDIO_URL="", LABEL_STUDIO_API_KEY="")
+    assert result.returncode == code, result.stderr
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr

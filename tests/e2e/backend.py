@@ -66,4 +66,6 @@ class Backend:
             return False
 
     def versions(self) -> list[str]:
-        return httpx.get(f"{self.url}/versions", timeout=20).json()["versions"]
+        user = self.environment.get("BASIC_AUTH_USER")
+        auth = (user, self.environment["BASIC_AUTH_PASS"]) if user else None
+        return httpx.get(f"{self.url}/versions", auth=auth, timeout=20).json()["versions"]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from timelinelabels.cli import demo, evaluate, extract, predict, serve, train
+from timelinelabels.cli import demo, evaluate, extract, label_studio, predict, serve, train
 from timelinelabels.errors import SettingsError, TimelineLabelsError
 
 app = typer.Typer(
@@ -22,6 +22,9 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("worker")(serve.worker)
+app.command("connect")(label_studio.connect)
+app.command("doctor")(label_studio.doctor)
+app.command("annotate")(label_studio.annotate)
 app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)

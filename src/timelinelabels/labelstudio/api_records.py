@@ -17,6 +17,8 @@ class LabelStudioProject:
     created_at: datetime
     label_config: str = field(repr=False)
     tasks: int
+    # Those of them that have annotations.
+    annotated_tasks: int
 
     @property
     def ref(self) -> ProjectRef:

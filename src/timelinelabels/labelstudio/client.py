@@ -13,6 +13,8 @@ that writes is sent once: repeated after a lost answer it would write twice.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any
 
@@ -89,6 +91,15 @@ class LabelStudioClient:
         with self._asking("its version"):
             return str(self._sdk.versions.get().release)
 
+    def time(self) -> datetime | None:
+        """What Label Studio's clock says, to the second; None where it does not tell."""
+        with self._asking("the time"):
+            told = self._http.get(f"{self.url}/health", auth=None).headers.get("Date")
+        try:
+            return parsedate_to_datetime(told) if told else None
+        except ValueError:
+            return None
+
     def user(self) -> str:
         """The e-mail address of the token's user."""
         with self._asking("who the token belongs to"):
@@ -112,6 +123,7 @@ class LabelStudioClient:
                 created_at=created_at,
                 label_config=str(found.get("label_config") or ""),
                 tasks=int(found.get("task_number") or 0),
+                annotated_tasks=int(found.get("num_tasks_with_annotations") or 0),
             )
 
     # Tasks

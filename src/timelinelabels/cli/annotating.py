@@ -1,0 +1,86 @@
+"""The work of `timelinelabels annotate`."""
+
+from rich.console import Console
+
+from timelinelabels.cli.console import frame_bar, print_error, progress_bars
+from timelinelabels.cli.offline import features_of_source
+from timelinelabels.control_models.project_model import ProjectModel
+from timelinelabels.errors import (
+    ConfigError,
+    LabelStudioRefusedError,
+    LabelStudioUnreachableError,
+    MediaError,
+    TimelineLabelsError,
+    TrainingError,
+    VideoError,
+)
+from timelinelabels.labelstudio.client import LabelStudioClient
+from timelinelabels.labelstudio.placing import is_placed, place_prediction
+from timelinelabels.runtime import build_resources, model_version, open_store
+from timelinelabels.settings import Settings
+
+
+def annotate_project(
+    settings: Settings,
+    client: LabelStudioClient,
+    project_id: int,
+    *,
+    only_unlabeled: bool,
+    console: Console,
+) -> int:
+    """Predict a project's tasks and write the predictions; how many tasks could not be predicted.
+
+    Raises:
+        LabelStudioError: Label Studio is away or refuses.
+        ConfigError: the project's labeling config is wrong.
+        TrainingError: nothing was learned yet.
+    """
+    project = client.project(project_id)
+    resources, store = build_resources(settings, download_weights=True), open_store(settings)
+    key = store.resolve_project(project.ref)
+    model = ProjectModel.create(
+        project.label_config, resources=resources, project=key, heads=store.heads(key)
+    )
+    model.check()
+    if not model.predicts:
+        raise TrainingError(
+            f"Project {project_id} has no trained model in MODEL_ROOT={settings.model_root.resolve()}: "
+            "annotate some of its tasks first while the backend is connected, and see that MODEL_ROOT "
+            "and DATABASE_URL are the backend's"
+        )
+    version = model_version(store, model)
+    ours = frozenset(record.text for record in store.versions(key))
+    total = project.tasks - (project.annotated_tasks if only_unlabeled else 0)
+    written = had = failed = 0
+    with progress_bars(console) as progress:
+        bar = progress.add_task("Predicting", total=total, note=version)
+        for task in client.tasks(project_id, only_unlabeled=only_unlabeled):
+            if is_placed(task.predictions, version, ours):
+                had += 1
+                progress.advance(bar)
+                continue
+            try:
+                features = {}
+                for source in sorted(model.sources(task.data), key=str):
+                    with frame_bar(progress, f"Task {task.id}") as report:
+                        features[source] = features_of_source(
+                            resources, *source, report, task_id=str(task.id)
+                        )
+                prediction = model.predict(task.data, features)
+                if prediction is not None:
+                    place_prediction(client, task.id, prediction, version, ours)
+                    written += 1
+            except (LabelStudioUnreachableError, LabelStudioRefusedError) as error:
+                raise type(error)(f"{error}. Run the command again to go on") from None
+            except (MediaError, VideoError, ConfigError) as error:
+                failed += 1
+                print_error(console, _of_task(task.id, error))
+            progress.advance(bar)
+    console.print(
+        f"{version}: {written} predictions written, {had} were there, {failed} tasks failed"
+    )
+    return failed
+
+
+def _of_task(task_id: int, error: TimelineLabelsError) -> TimelineLabelsError:
+    return type(error)(f"task {task_id}: {error}")
