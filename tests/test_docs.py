@@ -64,3 +64,11 @@ def test_every_decision_is_listed():
     index = (ROOT / "docs" / "decisions" / "README.md").read_text()
     for path in (ROOT / "docs" / "decisions").glob("0*.md"):
         assert path.name in index
+
+
+def test_every_test_that_holds_one_of_label_studios_ways_exists():
+    table = (ROOT / "docs" / "reference" / "label-studio.md").read_text()
+    named = re.findall(r"`(tests/[^`:]+\.py)::(test_\w+)`", table)
+    assert len(named) > 20
+    for path, name in named:
+        assert f"def {name}(" in (ROOT / path).read_text(), name
