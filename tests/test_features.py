@@ -37,6 +37,7 @@ from timelinelabels.features import (
     cached_yolo_predict,
 )
 from timelinelabels.prefetch import prefetched
+from timelinelabels.thumbnails import CELLS
 from timelinelabels.video import DamagedSpan, VideoReader
 from tiny_backbone import TinyBackbone
 
@@ -121,12 +122,16 @@ def test_the_file_is_plain_safetensors(video: Path, store: FeatureStore):
     assert Fraction(metadata["duration"]) == features.duration
 
 
-@pytest.mark.parametrize("frames", [10, 100, 1000])
+@pytest.mark.parametrize("frames", [40, 100, 1000])
 def test_a_frame_of_1280_dimensions_takes_at_most_2700_bytes(tmp_path: Path, frames: int):
     path = tmp_path / "x.safetensors"
 
     with FeatureFileWriter(path, 1280) as writer:
-        writer.append(np.ones((frames, 1280), np.float16), np.arange(frames))
+        writer.append(
+            np.ones((frames, 1280), np.float16),
+            np.arange(frames),
+            np.ones((frames, CELLS), np.uint8),
+        )
         writer.commit(record())
 
     assert path.stat().st_size / frames <= 2700
@@ -155,20 +160,24 @@ def test_a_feature_file_gives_back_what_was_written(
     total = sum(batches)
     values = np.random.default_rng(total).normal(size=(total, dim)).astype(np.float16)
     pts = np.arange(total) * 3 - 5
+    thumbnails = np.random.default_rng(total).integers(0, 256, (total, CELLS)).astype(np.uint8)
     written = record(damage=tuple(spans))
 
     with FeatureFileWriter(path, dim) as writer:
         for begin, size in zip(np.cumsum([0, *batches[:-1]]), batches, strict=True):
-            writer.append(values[begin : begin + size], pts[begin : begin + size])
+            rows = slice(begin, begin + size)
+            writer.append(values[rows], pts[rows], thumbnails[rows])
         writer.commit(written)
 
-    read_values, read_pts, read_record = read_feature_file(path)
-    assert np.array_equal(read_values, values)
-    assert np.array_equal(read_pts, pts)
+    arrays, read_record = read_feature_file(path)
+    assert np.array_equal(arrays.features, values)
+    assert np.array_equal(arrays.pts, pts)
+    assert np.array_equal(arrays.thumbnails, thumbnails)
     assert read_record == written
     tensors = load_file(path)
     assert np.array_equal(tensors["features"], values)
     assert np.array_equal(tensors["pts"], pts)
+    assert np.array_equal(tensors["thumbnails"], thumbnails)
     assert [other.name for other in path.parent.iterdir()] == [path.name]
 
 
@@ -540,7 +549,7 @@ def test_the_least_recently_used_features_are_removed_first(tmp_path: Path):
         assert unlimited.load(recent.media_hash, TinyBackbone().fingerprint) is not None
         time.sleep(0.01)
 
-    limited = FeatureStore(tmp_path / "cache", max_bytes=size + 300)
+    limited = FeatureStore(tmp_path / "cache", max_bytes=size + 900)
     newest = limited.extract(videos[3], TinyBackbone())
 
     assert files(limited) == {made[0].path.name, made[2].path.name, newest.path.name}

@@ -1,30 +1,34 @@
-"""From examples to a trained network with honest scores."""
+"""From examples to a trained head with honest scores."""
 
 import hashlib
 import random
+import time
 
 import numpy as np
 import pytest
 
-from test_neural_nets import LABELS, easy_video
+from temporal_videos import LABELS, NAMES, easy_video
 from timelinelabels.errors import TrainingError
 from timelinelabels.training import HELD_OUT_FROM, Example, HeadParameters, train_head
 
-NAMES = ["one", "two", "three"]
-QUICK = HeadParameters(epochs=6, hidden_size=8)
+QUICK = HeadParameters(epochs=4, hidden_size=8)
 
 
-def examples(count):
+def examples(count, **options):
     result = []
     for seed in range(count):
-        features, targets = easy_video(seed)
+        video, targets = easy_video(seed, **options)
         media_hash = hashlib.sha256(str(seed).encode()).hexdigest()
-        result.append(Example(media_hash=media_hash, features=features, targets=targets))
+        result.append(Example(media_hash=media_hash, video=video, targets=targets))
     return result
 
 
-def weights(head):
-    return {name: tensor.numpy() for name, tensor in head.network.state_dict().items()}
+def weights(trained):
+    return {
+        f"{kind}.{name}": tensor.numpy()
+        for kind, network in trained.head.networks.items()
+        for name, tensor in network.state_dict().items()
+    }
 
 
 def test_the_same_annotations_in_any_order_give_the_same_model():
@@ -32,62 +36,135 @@ def test_the_same_annotations_in_any_order_give_the_same_model():
     shuffled = random.Random(1).sample(given, len(given))
     first, second = train_head(given, NAMES, QUICK), train_head(shuffled, NAMES, QUICK)
     assert first.scores == second.scores
+    assert first.head.rules == second.head.rules
+    np.testing.assert_array_equal(first.head.curves, second.head.curves)
     for name, value in weights(first).items():
         np.testing.assert_array_equal(value, weights(second)[name])
 
 
-def test_scores_come_from_held_out_videos_as_soon_as_there_are_enough():
+@pytest.mark.slow
+def test_every_video_is_held_out_once_as_soon_as_there_are_enough():
     few = train_head(examples(HELD_OUT_FROM - 1), NAMES, QUICK)
-    enough = train_head(examples(HELD_OUT_FROM), NAMES, QUICK)
-    assert (few.measured_on, few.held_out_videos) == ("training videos", 0)
-    assert (enough.measured_on, enough.held_out_videos) == ("held-out videos", 1)
-    assert train_head(examples(12), NAMES, HeadParameters(epochs=1)).held_out_videos == 3
+    assert (few.measured_on, few.held_out) == ("training videos", {})
+    for count in (HELD_OUT_FROM, 6):
+        given = examples(count)
+        enough = train_head(given, NAMES, QUICK)
+        assert enough.measured_on == "held-out videos"
+        assert set(enough.held_out) == {example.media_hash for example in given}
 
 
+@pytest.mark.slow
+def test_what_is_plain_to_see_is_learned_and_holds_on_unseen_videos():
+    trained = train_head(examples(6), NAMES, HeadParameters())
+    assert trained.scores.frame_f1_macro > 0.8
+    assert min(trained.held_out.values()) > 0.6
+    video, targets = easy_video(99)
+    assert ((trained.head.predict(video) >= 0.5) == targets).mean() > 0.95
+
+
+@pytest.mark.slow
 def test_held_out_scores_do_not_praise_what_cannot_generalise():
     """Targets that have nothing to do with the features can be learned by heart, not predicted."""
     noise = np.random.default_rng(0)
     given = [
         Example(
             media_hash=example.media_hash,
-            features=noise.normal(size=(80, 300)).astype(np.float16),
+            video=easy_video(100 + index, noise=noise)[0],
             targets=example.targets,
         )
-        for example in examples(6)
+        for index, example in enumerate(examples(6))
     ]
-    head = train_head(given, NAMES, HeadParameters(epochs=40))
-    learned_by_heart = train_head(given[:2], NAMES, HeadParameters(epochs=40))
-    assert head.scores.f1 < 0.75
-    assert learned_by_heart.scores.f1 > 0.9
+    head = train_head(given, NAMES, HeadParameters())
+    assert head.scores.frame_f1_macro < 0.75
 
 
-def test_several_annotations_of_one_video_are_never_split_between_training_and_held_out():
-    one_video = examples(1)[0]
+def test_examples_of_one_video_are_never_split_between_training_and_held_out():
+    one = examples(1)[0]
     given = [
-        Example(media_hash=one_video.media_hash, features=one_video.features, targets=targets)
-        for targets in (one_video.targets, 1 - one_video.targets, one_video.targets * 0)
+        Example(media_hash=one.media_hash, video=one.video, targets=targets, annotations=2)
+        for targets in (one.targets, 1 - one.targets, one.targets * 0)
     ]
     head = train_head(given, NAMES, QUICK)
-    assert (head.videos, head.annotations, head.held_out_videos) == (1, 3, 0)
+    assert (head.videos, head.annotations, head.held_out) == (1, 6, {})
 
 
-def test_the_network_is_built_as_the_parameters_say():
+def test_the_networks_are_built_as_the_parameters_say():
     parameters = HeadParameters(epochs=1, hidden_size=5, num_layers=2, sequence_size=9)
-    network = train_head(examples(1), NAMES, parameters).network
-    assert network.lstm.hidden_size == 5
-    assert network.lstm.num_layers == 2
-    assert network.sequence_size == 9
-    assert network.get_label_map() == {"one": 0, "two": 1, "three": 2}
+    head = train_head(examples(1), NAMES, parameters).head
+    assert head.label_map == {"one": 0, "two": 1, "three": 2}
+    lstm, tcn = head.networks["lstm"], head.networks["tcn"]
+    assert (lstm.lstm.hidden_size, lstm.lstm.num_layers, lstm.sequence_size) == (5, 2, 9)
+    assert (tcn.first.enter.out_channels, len(tcn.refinements), tcn.sequence_size) == (5, 2, 9)
+    for network in head.networks.values():
+        assert network.get_label_map() == head.label_map
+
+
+@pytest.mark.parametrize("kind", ["lstm", "tcn"])
+def test_a_network_that_a_person_names_is_the_one_that_is_trained(kind):
+    trained = train_head(examples(4), NAMES, HeadParameters(type=kind, epochs=2))
+    assert list(trained.head.networks) == list(trained.fits) == [kind]
+
+
+def test_epochs_and_thresholds_end_the_training():
+    def fits(**options):
+        return train_head(examples(2), NAMES, HeadParameters(**options)).fits.values()
+
+    assert {(fit.epochs, fit.stopped_by) for fit in fits(epochs=2)} == {(2, "epochs")}
+    assert {fit.stopped_by for fit in fits(f1_threshold=0.01)} == {"f1"}
+    assert {fit.stopped_by for fit in fits(accuracy_threshold=0.01)} == {"accuracy"}
+
+
+@pytest.mark.slow
+def test_a_training_ends_with_what_it_has_when_its_time_is_up():
+    given = examples(4, frames=4000)
+    begun = time.monotonic()
+    trained = train_head(given, NAMES, HeadParameters(f1_threshold=1.0), max_seconds=0.5)
+    assert time.monotonic() - begun < 15
+    assert "time" in {fit.stopped_by for fit in trained.fits.values()}
+    assert np.isfinite(trained.head.predict(given[0].video)).all()
+
+
+def test_whoever_watches_may_end_a_training():
+    class EnoughError(Exception):
+        pass
+
+    def stop(*report):
+        raise EnoughError
+
+    with pytest.raises(EnoughError):
+        train_head(examples(4), NAMES, QUICK, on_epoch=stop)
+
+
+@pytest.mark.slow
+def test_frames_that_nobody_judged_do_not_count_in_the_scores():
+    given = examples(4)
+    half = [
+        Example(
+            media_hash=example.media_hash,
+            video=example.video,
+            targets=example.targets,
+            judged=np.arange(len(example.targets)) < len(example.targets) // 2,
+        )
+        for example in given
+    ]
+    whole = train_head(given, NAMES, QUICK).scores.frames
+    assert train_head(half, NAMES, QUICK).scores.frames == pytest.approx(whole / 2, rel=0.02)
 
 
 def test_a_feature_that_never_varies_in_training_cannot_blow_up_predictions():
-    features, targets = easy_video(0)
-    features[:, -1] = 0
-    head = train_head([Example(media_hash="a", features=features, targets=targets)], NAMES, QUICK)
-    odd = features.copy()
-    odd[:, -1] = 0.5
-    assert np.isfinite(head.network.predict(odd)).all()
-    assert head.network.feature_scale.min() > 0
+    video, targets = easy_video(0)
+    video.features[:, -1] = 0
+    head = train_head([Example(media_hash="a", video=video, targets=targets)], NAMES, QUICK).head
+    video.features[:, -1] = 0.5
+    assert np.isfinite(head.predict(video)).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("frames", [1, 2, 7])
+def test_the_shortest_videos_can_be_learned_and_predicted(frames):
+    trained = train_head(examples(4, frames=frames), NAMES, QUICK)
+    video, targets = easy_video(9, frames=frames)
+    assert trained.head.predict(video).shape == targets.shape
 
 
 def test_nothing_to_learn_from_is_an_error_that_says_what_is_needed():
@@ -97,7 +174,7 @@ def test_nothing_to_learn_from_is_an_error_that_says_what_is_needed():
         train_head(examples(1), [], QUICK)
 
 
-def test_all_epochs_are_reported():
+def test_all_epochs_are_reported_with_their_stage():
     seen = []
     train_head(
         examples(3),
@@ -105,8 +182,8 @@ def test_all_epochs_are_reported():
         HeadParameters(epochs=2),
         on_epoch=lambda *report: seen.append(report[:2]),
     )
-    assert seen[0] == ("choosing epochs", 1)
-    assert seen[-1][0] == "training on all videos"
+    assert seen[0] == ("on some videos, to judge by the others", 1)
+    assert seen[-1] == ("on all videos", 2)
 
 
 assert len(NAMES) == LABELS

@@ -1,17 +1,18 @@
 """One video's features as a safetensors file: written row by row, read by memory mapping.
 
 Layout (https://github.com/huggingface/safetensors#format): the header's length, the header (JSON,
-padded with spaces to a fixed size so that it can be written last), then three tensors:
+padded with spaces to a fixed size so that it can be written last), then four tensors:
 
-=========  ====  =======  ======================================
-features   F16   (T, D)   one row a frame
-pts        I64   (T,)     raw PTS, in units of `time_base`
-damage     U8    (n,)     JSON list of damaged spans
-=========  ====  =======  ======================================
+==========  ====  ==========  ======================================
+features    F16   (T, D)      one row a frame
+pts         I64   (T,)        raw PTS, in units of `time_base`
+thumbnails  U8    (T, CELLS)  grey levels of the whole frame, tiny
+damage      U8    (n,)        JSON list of damaged spans
+==========  ====  ==========  ======================================
 
 A file appears under its name only when it is complete and on the disk. One CRC-32 covers the
 tensors and everything that the header says, so that a bit that flips later is noticed as well:
-checking 90 000 frames of 1280 dimensions (an hour at 25 fps; 231 MB) takes about 0.2 s once they
+checking 90 000 frames of 1280 dimensions (an hour at 25 fps; 240 MB) takes about 0.2 s once they
 are in memory.
 """
 
@@ -32,9 +33,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timelinelabels.feature_folder import PARTIAL_SUFFIX, cache_folder_errors
+from timelinelabels.thumbnails import CELLS
 from timelinelabels.timestamps import DamagedSpan
 
-FORMAT_VERSION = "1"
+FORMAT_VERSION = "2"
 
 _HEADER_BYTES = 1024  # with its length; a short clip stays under 2.7 kB a frame
 _CRC_KEY = "crc32"
@@ -42,6 +44,18 @@ _CRC_KEY = "crc32"
 
 class DamagedFeatureFileError(Exception):
     """A feature file is not what was written; its message says how that shows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureArrays:
+    """What a feature file holds for each of its T frames."""
+
+    features: NDArray[np.float16]
+    """(T, D), memory-mapped."""
+    pts: NDArray[np.int64]
+    """(T,) raw PTS."""
+    thumbnails: NDArray[np.uint8]
+    """(T, CELLS) grey levels, memory-mapped."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +87,7 @@ class FeatureFileWriter:
         self._path = path
         self._dim = dim
         self._pts: list[NDArray[np.int64]] = []
+        self._thumbnails: list[NDArray[np.uint8]] = []
         self._crc = 0
         self._bytes = 0
 
@@ -100,11 +115,18 @@ class FeatureFileWriter:
                     raise
         self._partial.unlink(missing_ok=True)
 
-    def append(self, values: NDArray[np.float16], pts: NDArray[np.int64]) -> None:
-        """Add the features (N, D) of the next N frames and their PTS (N,)."""
+    def append(
+        self,
+        values: NDArray[np.float16],
+        pts: NDArray[np.int64],
+        thumbnails: NDArray[np.uint8],
+    ) -> None:
+        """Add the features (N, D) of the next N frames, their PTS (N,) and thumbnails (N, CELLS)."""
         assert values.shape == (len(pts), self._dim)
+        assert thumbnails.shape == (len(pts), CELLS)
         self._write(values.astype("<f2", copy=False).tobytes())
         self._pts.append(pts)
+        self._thumbnails.append(thumbnails)
 
     def commit(self, record: FeatureRecord) -> None:
         """Make the file whole, put it on the disk, and give it its name, in one step."""
@@ -112,6 +134,9 @@ class FeatureFileWriter:
         features_end = self._bytes
         self._write(pts.tobytes())
         pts_end = self._bytes
+        for thumbnails in self._thumbnails:
+            self._write(thumbnails.tobytes())
+        thumbnails_end = self._bytes
         self._write(json.dumps([asdict(span) for span in record.damage]).encode())
         header: dict[str, Any] = {
             "__metadata__": {
@@ -123,7 +148,8 @@ class FeatureFileWriter:
             },
             "features": _tensor("F16", [len(pts), self._dim], 0, features_end),
             "pts": _tensor("I64", [len(pts)], features_end, pts_end),
-            "damage": _tensor("U8", [self._bytes - pts_end], pts_end, self._bytes),
+            "thumbnails": _tensor("U8", [len(pts), CELLS], pts_end, thumbnails_end),
+            "damage": _tensor("U8", [self._bytes - thumbnails_end], thumbnails_end, self._bytes),
         }
         header["__metadata__"][_CRC_KEY] = f"{zlib.crc32(_canonical(header), self._crc):08x}"
         text = json.dumps(header, separators=(",", ":")).encode()
@@ -145,10 +171,8 @@ class FeatureFileWriter:
         self._bytes += len(data)
 
 
-def read_feature_file(
-    path: Path,
-) -> tuple[NDArray[np.float16], NDArray[np.int64], FeatureRecord]:
-    """Features (T, D), memory-mapped; PTS (T,); and what the file says about them.
+def read_feature_file(path: Path) -> tuple[FeatureArrays, FeatureRecord]:
+    """What a feature file holds, and what it says about it.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -175,6 +199,7 @@ def read_feature_file(
         raise DamagedFeatureFileError(f"its format is {metadata['format']}, not {FORMAT_VERSION}")
     values = _slice(data, header["features"]).view("<f2").reshape(header["features"]["shape"])
     pts = np.frombuffer(_slice(data, header["pts"]).tobytes(), "<i8")
+    thumbnails = _slice(data, header["thumbnails"]).reshape(header["thumbnails"]["shape"])
     damage = json.loads(_slice(data, header["damage"]).tobytes())
     record = FeatureRecord(
         media_hash=metadata["media_hash"],
@@ -183,7 +208,7 @@ def read_feature_file(
         duration=Fraction(metadata["duration"]),
         damage=tuple(DamagedSpan(**span) for span in damage),
     )
-    return values, pts, record
+    return FeatureArrays(features=values, pts=pts, thumbnails=thumbnails), record
 
 
 def _tensor(dtype: str, shape: list[int], begin: int, end: int) -> dict[str, Any]:

@@ -67,6 +67,8 @@ class Features:
 
     values: NDArray[np.float16]
     """(T, D), memory-mapped and read-only."""
+    thumbnails: NDArray[np.uint8]
+    """(T, CELLS) grey levels of the whole frames, very small; memory-mapped and read-only."""
     pts: NDArray[np.int64]
     """(T,) raw PTS, strictly increasing."""
     time_base: Fraction
@@ -123,7 +125,7 @@ class FeatureStore:
         path = self._path(media_hash, backbone_fingerprint)
         with cache_folder_errors(path.parent):
             try:
-                values, pts, record = read_feature_file(path)
+                arrays, record = read_feature_file(path)
             except FileNotFoundError:
                 return None
             except DamagedFeatureFileError as error:
@@ -134,8 +136,9 @@ class FeatureStore:
             with suppress(FileNotFoundError):  # evicted just now; what is mapped stays usable
                 os.utime(path)
         return Features(
-            values=values,
-            pts=pts,
+            values=arrays.features,
+            thumbnails=arrays.thumbnails,
+            pts=arrays.pts,
             time_base=record.time_base,
             duration=record.duration,
             media_hash=record.media_hash,
@@ -220,7 +223,7 @@ class FeatureStore:
                 )
                 for batch, embedding in embedded:
                     values = _as_float16(backbone, embedding, len(batch.pts))
-                    writer.append(values, batch.pts)
+                    writer.append(values, batch.pts, batch.thumbnails)
                     anything = anything or bool(values.any())
                     done += len(batch.pts)
                     last_pts = batch.pts[-2:]

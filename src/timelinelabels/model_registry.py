@@ -26,14 +26,14 @@ from typing import Any
 from uuid import uuid4
 
 from timelinelabels.errors import ModelRegistryError
-from timelinelabels.neural_nets import BaseNN
+from timelinelabels.temporal_head import TemporalHead
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "timelinelabels-"
 WEIGHTS = "model.safetensors"
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 _VERSION = re.compile(r"v(\d{4,})")
 
 
@@ -57,8 +57,8 @@ class ModelVersion:
         """SHA-256 of the weights: equal digests predict equally on equal features."""
         return str(self.manifest["digest"])
 
-    def load(self) -> BaseNN:
-        """The network.
+    def load(self) -> TemporalHead:
+        """The head.
 
         Raises:
             ModelRegistryError: its file is missing, or not the one that was published.
@@ -69,7 +69,7 @@ class ModelVersion:
             raise _damaged(self.path, f"its weights cannot be read: {error.strerror}") from error
         if digest != self.digest:
             raise _damaged(self.path, "its weights are not those that were published")
-        return BaseNN.load(self.weights)
+        return TemporalHead.load(self.weights)
 
 
 def classifier_folder(root: Path, project: str, backbone: str, control: str) -> Path:
@@ -100,7 +100,7 @@ class ModelRegistry:
         self,
         folder: Path,
         number: int,
-        network: BaseNN,
+        head: TemporalHead,
         manifest: dict[str, Any],
         *,
         predicting: int | None = None,
@@ -122,7 +122,7 @@ class ModelRegistry:
         draft = folder / f".draft-{uuid4().hex}"
         try:
             draft.mkdir(parents=True)
-            network.save(draft / WEIGHTS)
+            head.save(draft / WEIGHTS)
             digest = hashlib.sha256((draft / WEIGHTS).read_bytes()).hexdigest()
             whole = {"format": FORMAT, "number": number, **manifest, "digest": digest}
             text = json.dumps(whole, indent=2, ensure_ascii=False) + "\n"

@@ -46,6 +46,7 @@ def build_resources(settings: Settings, *, download_weights: bool) -> Resources:
             max_bytes=int(settings.media_cache_max_gb * GIB),
         ),
         default_score_threshold=settings.model_score_threshold,
+        max_training_seconds=settings.max_training_seconds,
     )
 
 

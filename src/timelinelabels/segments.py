@@ -3,11 +3,12 @@
 Contents, in order (the tests follow it):
 
 - `Segment`: a labelled, half-open span of indices
+- `SegmentRule`, `segments_of`: one label's probabilities (T,) → spans
 - `to_segments`: probabilities (T, C) → segments
 - `from_segments`: segments → targets (T, C), the inverse
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,14 +33,48 @@ class Segment:
             raise ValueError(f"a segment needs 0 <= start < end, got [{self.start}, {self.end})")
 
 
+@dataclass(frozen=True, kw_only=True)
+class SegmentRule:
+    """Which runs of indices are segments of a label."""
+
+    # A segment reaches this probability somewhere,
+    threshold: float = 0.5
+    # and is at or above this one everywhere but in closed gaps; None: the threshold.
+    keep: float | None = None
+    # Indices: shorter segments are dropped,
+    shortest: int = 0
+    # and gaps no longer than this are closed before.
+    longest_gap: int = 0
+
+
+def segments_of(
+    probabilities: npt.NDArray[np.floating], rule: SegmentRule
+) -> list[tuple[int, int]]:
+    """The spans `[start, end)` of one label by its probabilities (T,), in order, apart from each other.
+
+    Hysteresis (Schmitt, 1938): a run at or above `keep` counts where it reaches `threshold`.
+    """
+    keep = rule.threshold if rule.keep is None else min(rule.keep, rule.threshold)
+    starts, ends = _runs(probabilities >= keep)
+    if keep < rule.threshold and len(starts):
+        reached = np.maximum.reduceat(probabilities, starts)
+        # reduceat goes on to the next start; between two runs everything lies below `keep`.
+        starts, ends = starts[reached >= rule.threshold], ends[reached >= rule.threshold]
+    if rule.longest_gap and len(starts):
+        apart = starts[1:] - ends[:-1] > rule.longest_gap
+        starts, ends = starts[np.append(True, apart)], ends[np.append(apart, True)]
+    lasting = ends - starts >= rule.shortest
+    return list(zip(starts[lasting].tolist(), ends[lasting].tolist(), strict=True))
+
+
 def to_segments(
-    probabilities: npt.NDArray[np.floating], thresholds: float | npt.ArrayLike
+    probabilities: npt.NDArray[np.floating], rules: float | Sequence[float | SegmentRule]
 ) -> list[Segment]:
-    """The maximal runs of indices at which a label reaches its threshold.
+    """The segments of all labels.
 
     Args:
         probabilities: (T, C), finite, in 0..1.
-        thresholds: one for all labels, or (C,).
+        rules: one threshold for all labels, or the threshold or rule of each of the C labels.
 
     Returns:
         Segments ordered by start, then by label; within a label they neither touch nor overlap.
@@ -52,18 +87,22 @@ def to_segments(
         raise ValueError(f"probabilities must be (T, C), got shape {values.shape}")
     if not np.isfinite(values).all():
         raise ValueError("probabilities hold a value that is not finite")
-    active = values >= np.broadcast_to(np.asarray(thresholds, dtype=np.float64), values.shape)
-    padded = np.zeros((values.shape[0] + 2, values.shape[1]), dtype=np.int8)
-    padded[1:-1] = active
-    change = np.diff(padded, axis=0)
+    if not isinstance(rules, Sequence):
+        rules = [rules] * values.shape[1]
     segments = []
-    for label in range(values.shape[1]):
-        starts = np.flatnonzero(change[:, label] == 1)
-        ends = np.flatnonzero(change[:, label] == -1)
-        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+    for label, rule in zip(range(values.shape[1]), rules, strict=True):
+        if not isinstance(rule, SegmentRule):
+            rule = SegmentRule(threshold=rule)  # noqa: PLW2901
+        for start, end in segments_of(values[:, label], rule):
             score = float(np.clip(values[start:end, label].mean(), 0.0, 1.0))
             segments.append(Segment(start=start, end=end, label=label, score=score))
     return sorted(segments, key=lambda segment: (segment.start, segment.label))
+
+
+def _runs(active: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Starts and ends of the maximal runs of True in (T,)."""
+    change = np.diff(active.astype(np.int8), prepend=0, append=0)
+    return np.flatnonzero(change == 1), np.flatnonzero(change == -1)
 
 
 def from_segments(

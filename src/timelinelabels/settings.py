@@ -68,8 +68,15 @@ class Settings(BaseSettings):
     media_timeout_seconds: float = Field(
         default=30, gt=0, description="A download that delivers nothing for so long is given up."
     )
-    model_score_threshold: float = Field(
-        default=0.5, ge=0, le=1, description="Default of the attribute model_score_threshold."
+    model_score_threshold: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Default of the attribute model_score_threshold; unset: 0.5, or for learned "
+        "labels what was best on held-out videos.",
+    )
+    max_training_seconds: float = Field(
+        default=600, ge=1, description="A training ends with what it has after so long."
     )
     allow_custom_model_path: bool = Field(
         default=True, description="Whether a labeling config may choose weights by model_path."

@@ -1,17 +1,19 @@
-"""From annotated videos to a trained temporal network with honest scores.
+"""From annotated videos to a trained temporal head with honest scores.
 
-A version is trained from scratch on all examples, in an order that depends on nothing but their
-content, with a fixed seed and thread count: equal annotations give equal weights, in whatever order
-they were made.
+A head is trained from scratch on all examples, in an order that depends on nothing but their content,
+with fixed seeds: equal annotations give equal weights, in whatever order they were made.
 
-From `HELD_OUT_FROM` videos on, the scores come from videos that were not trained on: a fixed share is
-set aside by video, the network is trained on the rest until the held-out F1 stops rising, and the
-version that is published is then trained on all videos for as many epochs. With fewer videos the
-scores are those on the training data, and say so.
+From `HELD_OUT_FROM` videos on, the videos are dealt into folds. For each fold, networks are trained on
+the other folds and predict it, so that every video is predicted by networks that never saw it. From these
+held-out predictions come the choice between kinds of network, the calibration, the rules that make
+segments, and the scores (where a fold is scored, its rules come from the other folds). The head that is
+published is then trained on all videos. With fewer videos the scores are those on the training videos,
+and say so.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -19,34 +21,49 @@ import numpy.typing as npt
 import torch
 
 from timelinelabels.errors import TrainingError
-from timelinelabels.metrics import FrameScores
-from timelinelabels.neural_nets import MultiLabelLSTM
-from timelinelabels.neural_nets.fitting import EpochHook
+from timelinelabels.fits import Budget, Job, Progress, run_side_by_side
+from timelinelabels.held_out import HeldOut, outcome, outcomes
+from timelinelabels.metrics import FrameScores, Scores, VideoOutcome, score_videos
+from timelinelabels.neural_nets import BaseNN, Fit, MultiLabelLSTM, MultiStageTCN, partial_fit
+from timelinelabels.temporal_head import LabelRule, StepInputs, TemporalHead, VideoSequence
+from timelinelabels.temporal_head.calibration import identity_calibration
+from timelinelabels.temporal_head.time_steps import TimeSteps
 
 HELD_OUT_FROM = 3  # videos
-HELD_OUT_SHARE = 0.25  # of the videos, rounded, at least one
+FOLDS = 4
 SEED = 0
 
-Stage = Literal["choosing epochs", "training on all videos"]
+NETWORKS: dict[str, type[MultiLabelLSTM] | type[MultiStageTCN]] = {
+    "lstm": MultiLabelLSTM,
+    "tcn": MultiStageTCN,
+}
+# What `auto` chooses from: kinds whose probabilities are averaged. Of equals, the first is taken.
+CANDIDATES: tuple[tuple[str, ...], ...] = (("lstm", "tcn"), ("tcn",), ("lstm",))
+
+Stage = Literal["on some videos, to judge by the others", "on all videos"]
 TrainingHook = Callable[[Stage, int, FrameScores | None], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One annotation of one video, on the frames of the file."""
+    """One annotated video, on the frames of the file."""
 
-    # Content hash of the video: annotations of one video are never split between train and held out.
+    # Content hash of the video: equal videos are never split between training and held out.
     media_hash: str
-    # (T, D); may be memory-mapped.
-    features: npt.NDArray[np.floating]
-    # (T, C) of 0 and 1.
+    video: VideoSequence
+    # (T, C) in 0..1: the share of the annotators who gave a frame a label.
     targets: npt.NDArray[np.float32]
+    # (T,) bool: frames that say something about labels; None: all.
+    judged: npt.NDArray[np.bool_] | None = None
+    # Annotations that the targets are made of.
+    annotations: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeadParameters:
-    """How the temporal network is built and trained: the guide's parameters."""
+    """How the temporal networks are built and trained: the guide's parameters, and which network."""
 
+    type: str = "auto"
     epochs: int = 1000
     sequence_size: int = 16
     hidden_size: int = 32
@@ -57,17 +74,38 @@ class HeadParameters:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedHead:
-    """A trained network and what is known of it."""
+    """A trained head and what is known of it."""
 
-    network: MultiLabelLSTM
-    scores: FrameScores
+    head: TemporalHead
+    scores: Scores
     measured_on: Literal["held-out videos", "training videos"]
+    # Media hash of each held-out video → how well it was predicted, 0..1.
+    held_out: dict[str, float]
     videos: int
-    held_out_videos: int
     annotations: int
     frames: int
-    epochs: int
-    stopped_by: str
+    # Of the networks that were trained on all videos, by kind.
+    fits: dict[str, Fit]
+
+    @property
+    def epochs(self) -> int:
+        """Most passes over the data."""
+        return max(fit.epochs for fit in self.fits.values())
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """An example on the steps of time."""
+
+    example: Example
+    targets: npt.NDArray[np.float32]  # (S, C)
+    judged: npt.NDArray[np.bool_]  # (S,)
+
+    @classmethod
+    def of(cls, example: Example) -> "_Prepared":
+        steps = TimeSteps.of(example.video.times)
+        judged = np.ones(len(example.targets)) if example.judged is None else example.judged
+        return cls(example, steps.pool(example.targets), steps.pool(judged[:, None])[:, 0] >= 0.5)
 
 
 def train_head(
@@ -75,15 +113,18 @@ def train_head(
     labels: Sequence[str],
     parameters: HeadParameters,
     *,
+    max_seconds: float | None = None,
     on_epoch: TrainingHook | None = None,
 ) -> TrainedHead:
-    """Train a network from scratch on all examples.
+    """Train a head from scratch on all examples.
 
     Args:
         examples: in any order.
         labels: names of the C columns.
-        parameters: of the network and of the training.
-        on_epoch: called after each epoch with the stage, the epochs done, and the monitored scores.
+        parameters: of the networks and of the training.
+        max_seconds: budget; where it runs out, training ends with what it has.
+        on_epoch: called after each epoch with the stage, the epochs done, and the scores on what was
+            trained on; may raise to end the training.
 
     Raises:
         TrainingError: there is no example, or no label.
@@ -93,106 +134,172 @@ def train_head(
             "Nothing to learn from: a training needs at least one annotated video that can be read, "
             "and at least one label in the labeling config."
         )
-    ordered = sorted(examples, key=_content_order)
-    videos = sorted({example.media_hash for example in ordered})
-    held_out = set(_held_out(videos))
-    epochs, stopped_by = parameters.epochs, ""
-    scores: FrameScores | None = None
-    if held_out:
-        learned = [example for example in ordered if example.media_hash not in held_out]
-        judged = [example for example in ordered if example.media_hash in held_out]
-        trial = _new_network(learned, labels, parameters)
-        fit = trial.partial_fit(
-            *_arrays(learned),
-            validation=_arrays(judged),
+    budget = Budget.of_seconds(max_seconds)
+    ordered = [_Prepared.of(example) for example in sorted(examples, key=_content_order)]
+    kinds = tuple(NETWORKS) if parameters.type == "auto" else (parameters.type,)
+    held_out = None
+    if len({item.example.media_hash for item in ordered}) >= HELD_OUT_FROM:
+        held_out = _held_out(
+            ordered,
+            len(labels),
+            kinds=kinds,
+            parameters=parameters,
+            budget=budget,
+            on_epoch=on_epoch,
+        )
+        kinds = held_out.kinds
+    head, fits = _learn(
+        ordered,
+        len(labels),
+        kinds=kinds,
+        parameters=parameters,
+        budget=budget,
+        progress=_staged(on_epoch, "on all videos"),
+    )
+    head = replace(head, label_map={label: column for column, label in enumerate(labels)})
+    for network in head.networks.values():
+        network.set_label_map(head.label_map)
+    by_video: dict[str, float] = {}
+    if held_out is not None:
+        head = replace(head, curves=held_out.curves, rules=held_out.rules)
+        judged = held_out.outcomes
+        by_video = held_out.by_video
+    else:
+        judged = [_on_training(head, item) for item in ordered]
+    return TrainedHead(
+        head=head,
+        scores=score_videos(judged, labels),
+        measured_on="training videos" if held_out is None else "held-out videos",
+        held_out=by_video,
+        videos=len({item.example.media_hash for item in ordered}),
+        annotations=sum(item.example.annotations for item in ordered),
+        frames=sum(len(item.example.targets) for item in ordered),
+        fits=fits,
+    )
+
+
+def _held_out(
+    ordered: Sequence[_Prepared],
+    labels: int,
+    *,
+    kinds: Sequence[str],
+    parameters: HeadParameters,
+    budget: Budget,
+    on_epoch: TrainingHook | None,
+) -> HeldOut:
+    """Predict every video by networks that never saw it, and draw the conclusions."""
+    folds = _folds([item.example.media_hash for item in ordered])
+    parts = [
+        [item for item, fold in zip(ordered, folds, strict=True) if fold != number]
+        for number in range(max(folds) + 1)
+    ]
+    trials = [_untrained(part, labels, kinds, parameters) for part in parts]
+    jobs = [
+        job
+        for part, trial in zip(parts, trials, strict=True)
+        for job in _jobs(part, trial, parameters)
+    ]
+    run_side_by_side(
+        jobs,
+        budget,
+        _staged(on_epoch, "on some videos, to judge by the others"),
+        waves_after=len(kinds),
+    )
+    candidates = [kinds] if len(kinds) == 1 else CANDIDATES
+    said = [
+        {kind: network.predict(inputs) for kind, network in trials[fold].networks.items()}
+        for item, fold in zip(ordered, folds, strict=True)
+        for inputs in [trials[fold].inputs(item.example.video)]
+    ]
+    return outcomes(
+        said,
+        [item.targets for item in ordered],
+        [item.judged for item in ordered],
+        folds=folds,
+        hashes=[item.example.media_hash for item in ordered],
+        candidates=candidates,
+    )
+
+
+def _learn(
+    ordered: Sequence[_Prepared],
+    labels: int,
+    *,
+    kinds: Sequence[str],
+    parameters: HeadParameters,
+    budget: Budget,
+    progress: Progress,
+) -> tuple[TemporalHead, dict[str, Fit]]:
+    head = _untrained(ordered, labels, kinds, parameters)
+    fits = run_side_by_side(_jobs(ordered, head, parameters), budget, progress)
+    return head, dict(zip(head.networks, fits, strict=True))
+
+
+def _untrained(
+    items: Sequence[_Prepared], labels: int, kinds: Sequence[str], parameters: HeadParameters
+) -> TemporalHead:
+    """A head with untrained networks, whose inputs are fitted on these videos."""
+    inputs = StepInputs.fit([item.example.video for item in items])
+    networks: dict[str, BaseNN] = {}
+    for kind in kinds:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(SEED)
+            networks[kind] = NETWORKS[kind](
+                inputs.width,
+                labels,
+                hidden_size=parameters.hidden_size,
+                num_layers=parameters.num_layers,
+                sequence_size=parameters.sequence_size,
+            )
+    return TemporalHead(
+        label_map={},
+        inputs=inputs,
+        networks=networks,
+        curves=identity_calibration(labels),
+        rules=(LabelRule(),) * labels,
+    )
+
+
+def _jobs(items: Sequence[_Prepared], head: TemporalHead, parameters: HeadParameters) -> list[Job]:
+    """A fit of each of a head's networks."""
+    sequences = [head.inputs(item.example.video) for item in items]
+
+    def fit(network: BaseNN, deadline: float | None, progress: Progress) -> Fit:
+        return partial_fit(
+            network,
+            sequences,
+            [item.targets for item in items],
+            judged=[item.judged for item in items],
             epochs=parameters.epochs,
             f1_threshold=parameters.f1_threshold,
             accuracy_threshold=parameters.accuracy_threshold,
+            deadline=deadline,
             seed=SEED,
-            on_epoch=_staged(on_epoch, "choosing epochs"),
+            on_epoch=progress,
         )
-        epochs, stopped_by, scores = fit.epochs, fit.stopped_by, fit.scores
-    network = _new_network(ordered, labels, parameters)
-    fit = network.partial_fit(
-        *_arrays(ordered),
-        epochs=epochs,
-        f1_threshold=parameters.f1_threshold,
-        accuracy_threshold=parameters.accuracy_threshold,
-        monitor=not held_out,  # with held-out videos the number of epochs is already chosen
-        seed=SEED,
-        on_epoch=_staged(on_epoch, "training on all videos"),
-    )
-    scores = scores or fit.scores
-    assert scores is not None  # with no held-out videos the training itself was monitored
-    return TrainedHead(
-        network=network,
-        scores=scores,
-        measured_on="held-out videos" if held_out else "training videos",
-        videos=len(videos),
-        held_out_videos=len(held_out),
-        annotations=len(ordered),
-        frames=sum(len(example.targets) for example in ordered),
-        epochs=fit.epochs,
-        stopped_by=stopped_by or fit.stopped_by,
-    )
+
+    return [partial(fit, network) for network in head.networks.values()]
+
+
+def _on_training(head: TemporalHead, item: _Prepared) -> VideoOutcome:
+    said = head.step_probabilities(item.example.video)
+    return outcome(said, item.targets, item.judged, head.rules)
 
 
 def _content_order(example: Example) -> tuple[str, bytes]:
     return example.media_hash, example.targets.tobytes()
 
 
-def _held_out(videos: Sequence[str]) -> list[str]:
-    """The videos set aside for scoring: evenly spread over the order of their content hashes."""
-    if len(videos) < HELD_OUT_FROM:
-        return []
-    count = max(1, round(len(videos) * HELD_OUT_SHARE))
-    return [videos[(2 * index + 1) * len(videos) // (2 * count)] for index in range(count)]
+def _folds(hashes: Sequence[str]) -> list[int]:
+    """The fold of each example: videos are dealt out in the order of their content hashes."""
+    videos = sorted(set(hashes))
+    fold = {media_hash: index % min(FOLDS, len(videos)) for index, media_hash in enumerate(videos)}
+    return [fold[media_hash] for media_hash in hashes]
 
 
-def _new_network(
-    examples: Sequence[Example], labels: Sequence[str], parameters: HeadParameters
-) -> MultiLabelLSTM:
-    """An untrained network, standardising by the statistics of these examples' features."""
-    width = examples[0].features.shape[1]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
-        network = MultiLabelLSTM(
-            width,
-            len(labels),
-            hidden_size=parameters.hidden_size,
-            num_layers=parameters.num_layers,
-            sequence_size=parameters.sequence_size,
-        )
-    network.set_label_map({label: column for column, label in enumerate(labels)})
-    network.set_feature_statistics(*_feature_statistics(examples))
-    return network
+def _staged(hook: TrainingHook | None, stage: Stage) -> Progress:
+    def report(epoch: int, scores: FrameScores) -> None:
+        if hook is not None:
+            hook(stage, epoch, scores)
 
-
-def _feature_statistics(examples: Sequence[Example]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and standard deviation (D,) over the frames of each different video."""
-    by_video = {example.media_hash: example.features for example in examples}
-    count, total, squares = 0, 0.0, 0.0
-    for features in by_video.values():
-        for at in range(0, len(features), 8192):
-            part = np.asarray(features[at : at + 8192], dtype=np.float64)
-            count += len(part)
-            total = total + part.sum(axis=0)
-            squares = squares + (part**2).sum(axis=0)
-    mean = np.asarray(total) / count
-    deviation = np.sqrt(np.maximum(np.asarray(squares) / count - mean**2, 0.0))
-    # A dimension that never varies in training must not blow up when it does in prediction.
-    floor = max(1e-3 * float(deviation.mean()), 1e-6)
-    scale = np.maximum(deviation, floor)
-    return torch.from_numpy(mean).float(), torch.from_numpy(scale).float()
-
-
-def _arrays(
-    examples: Sequence[Example],
-) -> tuple[list[npt.NDArray[np.floating]], list[npt.NDArray[np.floating]]]:
-    return [example.features for example in examples], [example.targets for example in examples]
-
-
-def _staged(hook: TrainingHook | None, stage: Stage) -> EpochHook | None:
-    if hook is None:
-        return None
-    return lambda epoch, scores: hook(stage, epoch, scores)
+    return report

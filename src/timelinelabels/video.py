@@ -24,6 +24,7 @@ import numpy as np
 from timelinelabels.containers import expected_end, open_container, video_stream
 from timelinelabels.errors import VideoError
 from timelinelabels.pictures import BoxRule, Orientation, PictureConverter, SizeRule
+from timelinelabels.thumbnails import CELLS, ThumbnailMaker
 from timelinelabels.timestamps import DamagedSpan, StreamClock
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class FrameBatch:
     """(N, H, W, 3) RGB."""
     pts: NDArray[np.int64]
     """(N,) raw PTS in `VideoInfo.time_base` units, strictly increasing over the whole video."""
+    thumbnails: NDArray[np.uint8]
+    """(N, CELLS) grey levels of the whole frames, made very small; see `thumbnails`."""
 
 
 def probe_video(path: Path) -> VideoInfo:
@@ -144,7 +147,7 @@ class VideoReader:
                     f"would have to be scaled to {'×'.join(map(str, converter.scaled_size))}; "
                     "so elongated a video cannot be used"
                 )
-            self._batches = self._batched(first, frames, converter)
+            self._batches = self._batched(first, frames, converter, ThumbnailMaker(orientation))
         except BaseException:
             self._container.close()
             raise
@@ -171,18 +174,24 @@ class VideoReader:
         return list(self._clock.spans)
 
     def _batched(
-        self, first: VideoFrame, rest: Iterator[VideoFrame], converter: PictureConverter
+        self,
+        first: VideoFrame,
+        rest: Iterator[VideoFrame],
+        converter: PictureConverter,
+        miniature: ThumbnailMaker,
     ) -> Iterator[FrameBatch]:
         width, height = converter.size
         frame: VideoFrame | None = first
         stamps: list[int] = []
         pictures = np.empty((self._batch_size, height, width, 3), np.uint8)
+        thumbnails = np.empty((self._batch_size, CELLS), np.uint8)
         delivered = False
         while frame is not None:
             pts = self._clock.stamp(frame)
             if pts is not None:
                 try:
                     converter.convert(frame, into=pictures[len(stamps)])
+                    thumbnails[len(stamps)] = miniature.make(frame)
                 except av.FFmpegError as error:  # a pixel format that cannot become RGB
                     self._clock.unusable(pts, error)
                 else:
@@ -190,8 +199,13 @@ class VideoReader:
             frame = next(rest, None)
             if stamps and (len(stamps) == self._batch_size or frame is None):
                 delivered = True
-                yield FrameBatch(frames=pictures[: len(stamps)], pts=np.array(stamps, np.int64))
+                yield FrameBatch(
+                    frames=pictures[: len(stamps)],
+                    pts=np.array(stamps, np.int64),
+                    thumbnails=thumbnails[: len(stamps)],
+                )
                 stamps, pictures = [], np.empty_like(pictures)
+                thumbnails = np.empty_like(thumbnails)
         self._clock.finish(expected_end=expected_end(self._container, self._stream))
         if not delivered:
             raise self._nothing_decoded()

@@ -75,8 +75,10 @@ def test_the_guides_config_is_read_with_every_parameter():
 def test_parameters_left_out_have_the_guides_defaults():
     config = one()
     assert (config.trainable, config.skip, config.model_path) == (False, False, None)
-    assert config.score_threshold == 0.5
+    assert config.score_threshold is None  # 0.5, or what was fitted for learned labels
+    assert not config.ignores_unlabeled
     assert asdict(config.classifier) == {
+        "type": "auto",
         "epochs": 1000,
         "sequence_size": 16,
         "hidden_size": 32,
@@ -87,7 +89,7 @@ def test_parameters_left_out_have_the_guides_defaults():
 
 
 def test_every_attribute_of_the_table_has_a_sentence_for_the_documentation():
-    assert len({attribute.name for attribute in ATTRIBUTES}) == len(ATTRIBUTES) == 10
+    assert len({attribute.name for attribute in ATTRIBUTES}) == len(ATTRIBUTES) == 12
     assert all(
         attribute.help.endswith(".") and attribute.values.accepted for attribute in ATTRIBUTES
     )
@@ -603,7 +605,7 @@ CHANGES_NOTHING = [
     config_of(labels=LABELS.replace("red", "blue")),
     config_of('choice="multiple"'),
     config_of(video='<Video timelineHeight="3" frameRate="25" value="$video" name="video"/>'),
-    config_of('model_classifier_epochs="1000" model_score_threshold=".50" model_trainable="no"'),
+    config_of('model_classifier_epochs="1000" model_unlabeled="Background" model_trainable="no"'),
     "<View><Header value='Hello'/>" + config_of() + "</View>",
 ]
 

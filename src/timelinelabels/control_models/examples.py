@@ -3,18 +3,25 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
 
 from timelinelabels.errors import ConfigError, MediaError, VideoError
 from timelinelabels.features import Features
 from timelinelabels.labelstudio.config import TimelineLabelsConfig
-from timelinelabels.labelstudio.payloads import AnnotatedTask
+from timelinelabels.labelstudio.payloads import AnnotatedTask, AnnotationRecord
 from timelinelabels.labelstudio.regions import convert_timelinelabels_to_probs
 from timelinelabels.labelstudio.timeline import Timeline
+from timelinelabels.temporal_head import VideoSequence
 from timelinelabels.training import Example
 
 logger = logging.getLogger(__name__)
 
 FeaturesOf = Callable[[str], Features]
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +46,32 @@ def timeline_of(features: Features, config: TimelineLabelsConfig) -> Timeline:
         duration=features.duration,
         frame_rate=config.frame_rate,
     )
+
+
+def sequence_of(features: Features, frames: int | None = None) -> VideoSequence:
+    """A video as a temporal head reads it; its first `frames` frames, or all."""
+    return VideoSequence(
+        features=features.values[:frames],
+        thumbnails=features.thumbnails[:frames],
+        times=features.times[:frames],
+    )
+
+
+def annotations_to_learn(task: AnnotatedTask) -> list[AnnotationRecord]:
+    """The annotations of a task that count: ground truth if there is any, else each annotator's latest."""
+    truths = [annotation for annotation in task.annotations if annotation.ground_truth]
+    latest: dict[str, AnnotationRecord] = {}
+    for annotation in truths or task.annotations:
+        # Without an annotator's name each annotation stands for somebody.
+        annotator = annotation.completed_by or f"annotation {annotation.id}"
+        before = latest.get(annotator)
+        if before is None or _when(annotation) >= _when(before):
+            latest[annotator] = annotation
+    return list(latest.values())
+
+
+def _when(annotation: AnnotationRecord) -> datetime:
+    return annotation.updated_at or annotation.created_at or _LONG_AGO
 
 
 def collect_examples(
@@ -68,15 +101,40 @@ def collect_examples(
             left_out.append(LeftOut(task_id=str(task.task_id), reason=str(error)))
             continue
         reachable = int(timeline.reachable.sum())  # the unreachable frames are the last ones
-        for annotation in task.annotations:
-            grid = convert_timelinelabels_to_probs(
-                annotation.result, known_names, timeline.length, from_name=config.name
+        annotations = annotations_to_learn(task)
+        targets: npt.NDArray[np.float32] = np.mean(
+            [
+                timeline.to_frames(
+                    convert_timelinelabels_to_probs(
+                        annotation.result, known_names, timeline.length, from_name=config.name
+                    )
+                )[:reachable]
+                for annotation in annotations
+            ],
+            axis=0,
+            dtype=np.float32,
+        )
+        judged = _judged(targets) if config.ignores_unlabeled else None
+        if judged is not None and not judged.any():
+            reason = 'it has no region, and model_unlabeled="ignore" says that this means nothing'
+            left_out.append(LeftOut(task_id=str(task.task_id), reason=reason))
+            continue
+        examples.append(
+            Example(
+                media_hash=features.media_hash,
+                video=sequence_of(features, reachable),
+                targets=targets,
+                judged=judged,
+                annotations=len(annotations),
             )
-            examples.append(
-                Example(
-                    media_hash=features.media_hash,
-                    features=features.values[:reachable],
-                    targets=timeline.to_frames(grid)[:reachable],
-                )
-            )
+        )
     return examples, left_out
+
+
+def _judged(targets: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """(T,): from the start of the first region to the end of the last one."""
+    labelled = np.flatnonzero(targets.any(axis=1))
+    judged = np.zeros(len(targets), dtype=bool)
+    if len(labelled):
+        judged[labelled[0] : labelled[-1] + 1] = True
+    return judged

@@ -1,7 +1,7 @@
 """What all control models of a process share; a shell constructs it once and passes it down."""
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from timelinelabels.backbones import (
@@ -79,7 +79,9 @@ class Resources:
     registry: ModelRegistry
     media: MediaResolver
     # Default of model_score_threshold, from the environment.
-    default_score_threshold: float = field(default=0.5)
+    default_score_threshold: float | None = None
+    # Budget of one control's training; None: no limit.
+    max_training_seconds: float | None = None
 
     def find_features(self, source: str, model_path: str | None) -> Features | None:
         """Cached features of a video source; None where they must be extracted first.

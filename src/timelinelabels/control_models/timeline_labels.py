@@ -5,7 +5,7 @@ backbone's own classes (simple mode) or of the temporal network learned for this
 Learn: annotated tasks → examples → a network trained from scratch → an immutable version.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from timelinelabels.control_models.examples import (
     FeaturesOf,
     LeftOut,
     collect_examples,
+    sequence_of,
     timeline_of,
 )
 from timelinelabels.control_models.resources import Resources
@@ -29,11 +30,27 @@ from timelinelabels.labelstudio.config import TimelineLabelsConfig
 from timelinelabels.labelstudio.payloads import AnnotatedTask, parse_webhook
 from timelinelabels.labelstudio.regions import convert_probs_to_timelinelabels
 from timelinelabels.model_registry import ModelVersion, classifier_folder
+from timelinelabels.segments import SegmentRule
 from timelinelabels.training import HeadParameters, TrainedHead, TrainingHook, train_head
 
 TRAINING_EVENTS = frozenset(
     {"ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED", "START_TRAINING"}
 )
+
+
+DEFAULT_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Said:
+    """Probabilities of a video's frames and how they become regions."""
+
+    # (T, C).
+    probabilities: npt.NDArray[np.float32]
+    # Label → column, for those labels that are predicted.
+    labels: dict[str, int]
+    # One threshold, or a rule for each column.
+    rules: float | list[SegmentRule]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,31 +149,15 @@ class TimelineLabelsModel(ControlModel):
 
     def create_timelines_simple(self, video_path: Path | str) -> list[dict[str, Any]]:
         """Regions from the backbone's own classes."""
-        return self._prediction(self._simple_probabilities, video_path)
+        return self._regions(self._simple, video_path)
 
     def create_timelines_trainable(self, video_path: Path | str) -> list[dict[str, Any]]:
         """Regions from the temporal network learned for this control; none while untrained."""
-        return self._prediction(self._trainable_probabilities, video_path)
+        return self._regions(self._learned, video_path)
 
     def predict(self, features: Features) -> Prediction | None:
         """What this control says of a video whose features are at hand; None while untrained."""
-        probabilities, labels = (
-            self._trainable_probabilities(features)
-            if self.trainable
-            else self._simple_probabilities(features)
-        )
-        if probabilities is None:
-            return None
-        grid = timeline_of(features, self.config).to_grid(probabilities)
-        regions = convert_probs_to_timelinelabels(
-            grid, labels, self.config.name, self.config.score_threshold, to_name=self.config.to_name
-        )
-        columns = grid[:, sorted(labels.values())]
-        certainty = float(np.maximum(columns, 1 - columns).mean()) if columns.size else 1.0
-        by_label = np.zeros((len(grid), len(self.label_map)), dtype=np.float32)
-        for name, column in labels.items():
-            by_label[:, self.label_map[name]] = grid[:, column]
-        return Prediction(regions=regions, certainty=certainty, probabilities=by_label)
+        return self._predict(self._learned if self.trainable else self._simple, features)
 
     def learn(
         self,
@@ -172,13 +173,18 @@ class TimelineLabelsModel(ControlModel):
             TrainingError: none of the tasks can be learned from.
         """
         examples, left_out = collect_examples(tasks, self.config, features_of or self.features_of)
-        parameters = HeadParameters(**vars(self.config.classifier))
-        head = train_head(examples, list(self.label_map), parameters, on_epoch=on_epoch)
+        trained = train_head(
+            examples,
+            list(self.label_map),
+            HeadParameters(**vars(self.config.classifier)),
+            max_seconds=self.resources.max_training_seconds,
+            on_epoch=on_epoch,
+        )
         return self.resources.registry.publish(
             self.get_classifier_path(self.project),
             number,
-            head.network,
-            self._manifest(head, left_out),
+            trained.head,
+            self._manifest(trained, left_out),
             predicting=self.head_number,
         )
 
@@ -219,59 +225,94 @@ class TimelineLabelsModel(ControlModel):
             return features
         return self.resources.features.extract(self.resources.media.fetch(source), self.backbone)
 
-    def _prediction(self, probabilities_of: Any, video_path: Path | str) -> list[dict[str, Any]]:
+    def _regions(
+        self, say: Callable[[Features], _Said | None], video_path: Path | str
+    ) -> list[dict[str, Any]]:
         store = self.resources.features
         features = cached_feature_extraction(
             self.backbone, video_path, CacheParams(folder=store.folder, max_bytes=store.max_bytes)
         )
-        prediction = self.predict(features)
+        prediction = self._predict(say, features)
         return prediction.regions if prediction else []
 
-    def _simple_probabilities(
-        self, features: Features
-    ) -> tuple[npt.NDArray[np.float32], dict[str, int]]:
-        """(T, C) and the label map of its columns."""
+    def _predict(
+        self, say: Callable[[Features], _Said | None], features: Features
+    ) -> Prediction | None:
+        said = say(features)
+        if said is None:
+            return None
+        grid = timeline_of(features, self.config).to_grid(said.probabilities)
+        regions = convert_probs_to_timelinelabels(
+            grid, said.labels, self.config.name, said.rules, to_name=self.config.to_name
+        )
+        columns = grid[:, sorted(said.labels.values())]
+        certainty = float(np.maximum(columns, 1 - columns).mean()) if columns.size else 1.0
+        by_label = np.zeros((len(grid), len(self.label_map)), dtype=np.float32)
+        for name, column in said.labels.items():
+            by_label[:, self.label_map[name]] = grid[:, column]
+        return Prediction(regions=regions, certainty=certainty, probabilities=by_label)
+
+    def _simple(self, features: Features) -> _Said:
         backbone = self.backbone
         matched = match_classes(self.config.labels, backbone.class_names, control=self.config.name)
         classes = backbone.class_probabilities(features.values)
-        return label_probabilities(classes, matched, self.label_map), self.label_map
+        threshold = self.config.score_threshold
+        return _Said(
+            probabilities=label_probabilities(classes, matched, self.label_map),
+            labels=self.label_map,
+            rules=DEFAULT_THRESHOLD if threshold is None else threshold,
+        )
 
-    def _trainable_probabilities(
-        self, features: Features
-    ) -> tuple[npt.NDArray[np.float32] | None, dict[str, int]]:
-        """(T, C) and the label map of its columns; (None, {}) while untrained."""
+    def _learned(self, features: Features) -> _Said | None:
         version = self.head_version()
         if version is None:
-            return None, {}
-        network = version.load()
-        # Labels that the config no longer has must not be predicted; new ones are learned next time.
-        current = {
-            name: column
-            for name, column in network.get_label_map().items()
-            if name in self.label_map
-        }
-        return network.predict(features.values), current
+            return None
+        head = version.load()
+        threshold, frame_rate = self.config.score_threshold, self.config.frame_rate
+        assert frame_rate is not None  # `timeline_of` asks for a resolved config as well
+        rules = [
+            rule if threshold is None else rule.with_threshold(threshold) for rule in head.rules
+        ]
+        return _Said(
+            probabilities=head.predict(sequence_of(features)),
+            # Labels that the config no longer has must not be predicted; new ones are learned next.
+            labels={
+                name: column for name, column in head.label_map.items() if name in self.label_map
+            },
+            rules=[rule.at(float(frame_rate)) for rule in rules],
+        )
 
-    def _manifest(self, head: TrainedHead, left_out: Sequence[LeftOut]) -> dict[str, Any]:
-        backbone = self.backbone
+    def _manifest(self, trained: TrainedHead, left_out: Sequence[LeftOut]) -> dict[str, Any]:
+        backbone, head = self.backbone, trained.head
         return {
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "project": self.project,
             "control": self.config.name,
             "labels": list(self.label_map),
             "backbone": {"name": backbone.name, "fingerprint": backbone.fingerprint},
-            "parameters": vars(self.config.classifier),
+            "parameters": {
+                **vars(self.config.classifier),
+                "unlabeled": "ignore" if self.config.ignores_unlabeled else "background",
+            },
             "learned_from": {
-                "videos": head.videos,
-                "annotations": head.annotations,
-                "frames": head.frames,
+                "videos": trained.videos,
+                "annotations": trained.annotations,
+                "frames": trained.frames,
                 "left_out": [vars(item) for item in left_out],
             },
-            "training": {"epochs": head.epochs, "stopped_by": head.stopped_by},
+            "training": {
+                kind: {"epochs": fit.epochs, "updates": fit.updates, "stopped_by": fit.stopped_by}
+                for kind, fit in trained.fits.items()
+            },
+            "rules": {
+                label: head.rules[column].as_json() for label, column in head.label_map.items()
+            },
             "scores": {
-                "measured_on": head.measured_on,
-                "held_out_videos": head.held_out_videos,
-                "frame_f1_macro": round(head.scores.f1, 4),
-                "frame_accuracy": round(head.scores.accuracy, 4),
+                "measured_on": trained.measured_on,
+                "held_out_videos": len(trained.held_out),
+                **trained.scores.rounded(),
+                "by_video": {
+                    media_hash: round(score, 4) for media_hash, score in trained.held_out.items()
+                },
             },
         }

@@ -62,8 +62,10 @@ class TimelineLabelsConfig:
     frame_rate_field: str | None = None
     trainable: bool = False
     classifier: ClassifierParams = field(default_factory=ClassifierParams)
-    # A label is predicted where its probability is at least this.
-    score_threshold: float = 0.5
+    # Time without a region says nothing about labels, in place of "no label".
+    ignores_unlabeled: bool = False
+    # A label is predicted where its probability is at least this; None: 0.5, or the learned rules.
+    score_threshold: float | None = None
     # Weights chosen by the config, relative to MODEL_ROOT; None: the default ones.
     model_path: str | None = None
     # The control is left to people.
@@ -96,6 +98,7 @@ class TimelineLabelsConfig:
                 "frame_rate_field": self.frame_rate_field,
                 "trainable": self.trainable,
                 "classifier": asdict(self.classifier),
+                "ignores_unlabeled": self.ignores_unlabeled,
                 "model_path": self.model_path,
             }
         )
@@ -162,7 +165,7 @@ class TimelineLabelsConfig:
 
 
 def parse_label_config(
-    xml: str, *, default_score_threshold: float = 0.5
+    xml: str, *, default_score_threshold: float | None = None
 ) -> tuple[TimelineLabelsConfig, ...]:
     """Read a labeling config.
 
@@ -210,6 +213,7 @@ def parse_label_config(
                 frame_rate_field=frame_rate_field,
                 trainable=attributes.trainable,
                 classifier=attributes.classifier,
+                ignores_unlabeled=attributes.ignores_unlabeled,
                 score_threshold=attributes.score_threshold,
                 model_path=attributes.model_path,
                 skip=attributes.skip,

@@ -15,7 +15,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from timelinelabels.labelstudio.config_values import Boolean, Number, Text, Values, Whole, shown
+from timelinelabels.labelstudio.config_values import (
+    Boolean,
+    Choice,
+    Number,
+    Text,
+    Values,
+    Whole,
+    shown,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -48,48 +56,64 @@ TRAINABLE = Attribute(
     help="Learn from the project's annotations; otherwise labels are matched to the classes that "
     "the YOLO model knows.",
 )
+CLASSIFIER_TYPE = Attribute(
+    name="model_classifier_type",
+    values=Choice("auto", "lstm", "tcn"),
+    default="auto",
+    help="The temporal network: `lstm` (the guide's), `tcn` (dilated convolutions), or `auto`, which "
+    "trains both and keeps the one, or their mean, that is better on held-out videos.",
+)
 EPOCHS = Attribute(
     name="model_classifier_epochs",
     values=Whole(1, 100_000),
     default=1000,
-    help="Most passes over the annotated videos in one training.",
+    help="Most passes over the annotated videos in one training; it seldom takes as many.",
 )
 SEQUENCE_SIZE = Attribute(
     name="model_classifier_sequence_size",
     values=Whole(1, 100_000),
     default=16,
-    help="Frames in one sequence of the LSTM; at 25 frames a second, 16 frames are 0.64 s.",
+    help="Steps of 0.2 s in a training sequence. The LSTM learns from windows of 4 sequences "
+    "(12.8 s), the TCN from windows of 16 (51.2 s).",
 )
 HIDDEN_SIZE = Attribute(
     name="model_classifier_hidden_size",
     values=Whole(1, 4096),
     default=32,
-    help="Size of the LSTM's hidden state in each direction.",
+    help="Size of the LSTM's hidden state in each direction; channels of the TCN.",
 )
 NUM_LAYERS = Attribute(
     name="model_classifier_num_layers",
     values=Whole(1, 16),
     default=1,
-    help="LSTM layers on top of each other.",
+    help="LSTM layers on top of each other; stages of refinement of the TCN.",
 )
 F1_THRESHOLD = Attribute(
     name="model_classifier_f1_threshold",
     values=Number(0, 1),
     default=0.95,
-    help="Training stops when the F1 (of held-out videos, once there are three) reaches this.",
+    help="Training stops when the frame F1 on what is trained on reaches this.",
 )
 ACCURACY_THRESHOLD = Attribute(
     name="model_classifier_accuracy_threshold",
     values=Number(0, 1),
     default=1.0,
-    help="Training stops when the frame accuracy reaches this.",
+    help="Training stops when the frame accuracy on what is trained on reaches this.",
 )
-SCORE_THRESHOLD = Attribute(
+UNLABELED = Attribute(
+    name="model_unlabeled",
+    values=Choice("background", "ignore"),
+    default="background",
+    help="What time without a region means in an annotated video: that no label holds "
+    "(`background`), or, before the first and after the last region, nothing (`ignore`).",
+)
+SCORE_THRESHOLD = Attribute[float | None](
     name="model_score_threshold",
     values=Number(0, 1),
-    default=0.5,
-    help="A label is predicted where its probability is at least this; the environment variable "
-    "MODEL_SCORE_THRESHOLD changes the default.",
+    default=None,
+    help="A label is predicted where its probability is at least this. Without it, and without the "
+    "environment variable MODEL_SCORE_THRESHOLD, it is 0.5, or for learned labels what was best on "
+    "held-out videos.",
 )
 MODEL_PATH = Attribute[str | None](
     name="model_path",
@@ -106,12 +130,14 @@ SKIP = Attribute(
 
 ATTRIBUTES: tuple[Attribute[Any], ...] = (
     TRAINABLE,
+    CLASSIFIER_TYPE,
     EPOCHS,
     SEQUENCE_SIZE,
     HIDDEN_SIZE,
     NUM_LAYERS,
     F1_THRESHOLD,
     ACCURACY_THRESHOLD,
+    UNLABELED,
     SCORE_THRESHOLD,
     MODEL_PATH,
     SKIP,
@@ -123,8 +149,9 @@ DEPRECATED_SCORE_THRESHOLD = "score_threshold"
 class ClassifierParams:
     """How the temporal network is built and trained (`model_classifier_*`)."""
 
+    type: str = CLASSIFIER_TYPE.default
     epochs: int = EPOCHS.default
-    # Frames in one sequence.
+    # Steps of time in one sequence.
     sequence_size: int = SEQUENCE_SIZE.default
     hidden_size: int = HIDDEN_SIZE.default
     num_layers: int = NUM_LAYERS.default
@@ -138,13 +165,20 @@ class ModelAttributes:
 
     trainable: bool
     classifier: ClassifierParams
-    score_threshold: float
+    # Whether time without a region means nothing, in place of "no label".
+    ignores_unlabeled: bool
+    # None: where neither the config nor the environment has one.
+    score_threshold: float | None
     model_path: str | None
     skip: bool
 
 
 def read_attributes(
-    given: Mapping[str, str], where: str, problems: list[str], *, default_score_threshold: float
+    given: Mapping[str, str],
+    where: str,
+    problems: list[str],
+    *,
+    default_score_threshold: float | None,
 ) -> ModelAttributes:
     """Validate a control's attributes.
 
@@ -195,6 +229,7 @@ def read_attributes(
     return ModelAttributes(
         trainable=value_of(TRAINABLE),
         classifier=ClassifierParams(
+            type=value_of(CLASSIFIER_TYPE),
             epochs=value_of(EPOCHS),
             sequence_size=value_of(SEQUENCE_SIZE),
             hidden_size=value_of(HIDDEN_SIZE),
@@ -202,6 +237,7 @@ def read_attributes(
             f1_threshold=value_of(F1_THRESHOLD),
             accuracy_threshold=value_of(ACCURACY_THRESHOLD),
         ),
+        ignores_unlabeled=value_of(UNLABELED) == "ignore",
         score_threshold=threshold,
         model_path=value_of(MODEL_PATH),
         skip=value_of(SKIP),

@@ -111,6 +111,28 @@ class Number:
         return number + 0.0  # -0.0 and 0.0 are the same threshold and the same fingerprint
 
 
+@dataclass(frozen=True, init=False)
+class Choice:
+    """One of a few words, in any case."""
+
+    words: tuple[str, ...]
+
+    def __init__(self, *words: str) -> None:
+        object.__setattr__(self, "words", words)
+
+    @property
+    def accepted(self) -> str:
+        """The accepted values in words."""
+        return " or ".join((", ".join(self.words[:-1]), self.words[-1]))
+
+    def read(self, text: str) -> str:
+        """The word of a text."""
+        word = text.lower()
+        if word not in self.words:
+            raise ValueError
+        return word
+
+
 @dataclass(frozen=True)
 class Text:
     """Any text that is not blank."""

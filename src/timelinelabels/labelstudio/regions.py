@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from timelinelabels.segments import Segment, from_segments, to_segments
+from timelinelabels.segments import Segment, SegmentRule, from_segments, to_segments
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ def convert_probs_to_timelinelabels(
     probs: npt.ArrayLike,
     label_map: Mapping[str, int],
     from_name: str,
-    threshold: float = 0.5,
+    threshold: float | Sequence[SegmentRule] = 0.5,
     *,
     to_name: str | None = None,
 ) -> list[dict[str, Any]]:
@@ -138,7 +138,8 @@ def convert_probs_to_timelinelabels(
         probs: (frames, C), finite; row 0 is Label Studio's frame 1.
         label_map: label name → column; columns that it does not name are left out.
         from_name: name of the TimelineLabels control.
-        threshold: a label is present where its probability is at least this.
+        threshold: a label is present where its probability is at least this; or the rules of all
+            columns, in place of one threshold.
         to_name: name of the Video tag; Label Studio needs it to show the region.
 
     Returns:

@@ -6,12 +6,13 @@ which labels its columns are. Nothing is pickled.
 
 import json
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -25,28 +26,39 @@ class BaseNN(nn.Module):
     """Base of the temporal networks: label map, saving and loading.
 
     Args:
-        sequence_size: frames in a training window.
+        sequence_size: rows in a training sequence.
         arguments: the other arguments that the network's own constructor was called with.
     """
+
+    # Sequences in a training window: as much context as the network makes use of.
+    window_sequences: ClassVar[int] = 1
 
     def __init__(self, *, sequence_size: int, **arguments: Any) -> None:
         super().__init__()
         self.sequence_size = sequence_size
         arguments["sequence_size"] = sequence_size
-        self._arguments = arguments  # what `load` calls the constructor with
+        self.arguments = arguments  # what `load` calls the constructor with
         self._label_map: dict[str, int] = {}
 
     @abstractmethod
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Logits (B, T, C) of features (B, T, D); frames outside mask (B, T) have no influence."""
+        """Logits (B, T, C) of features (B, T, D); rows outside mask (B, T) have no influence."""
 
     @abstractmethod
     def predict(self, sequence: Array) -> npt.NDArray[np.float32]:
         """Probabilities (T, C) of a whole video's features (T, D)."""
 
-    @abstractmethod
-    def set_feature_statistics(self, mean: Tensor, scale: Tensor) -> None:
-        """Standardise features by mean (D,) and scale (D,), both of the training frames."""
+    def stages(self, features: Tensor, mask: Tensor | None = None) -> Sequence[Tensor]:
+        """Logits (B, T, C) of each stage of refinement, the last of which `forward` gives.
+
+        Training asks all of them to be right.
+        """
+        return (self.forward(features, mask),)
+
+    @property
+    def window_size(self) -> int:
+        """Rows in a training window."""
+        return self.window_sequences * self.sequence_size
 
     def set_label_map(self, label_map: Mapping[str, int]) -> None:
         """Store which column each label has."""
@@ -60,7 +72,7 @@ class BaseNN(nn.Module):
         """Write weights, constructor arguments and label map to one safetensors file."""
         metadata = {
             "network": type(self).__name__,
-            "arguments": json.dumps(self._arguments),
+            "arguments": json.dumps(self.arguments),
             "label_map": json.dumps(self._label_map),
         }
         tensors = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
@@ -77,10 +89,12 @@ class BaseNN(nn.Module):
             with safe_open(str(path), framework="pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            networks = {network.__name__: network for network in BaseNN.__subclasses__()}
-            network = networks[metadata["network"]](**json.loads(metadata["arguments"]))
-            network.load_state_dict(tensors)
-            network.set_label_map(json.loads(metadata["label_map"]))
+            network = rebuild(
+                metadata["network"],
+                json.loads(metadata["arguments"]),
+                json.loads(metadata["label_map"]),
+                tensors,
+            )
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise ModelRegistryError(
                 f"{path} is not a temporal network of timelinelabels ({error}). Delete the folder "
@@ -88,7 +102,7 @@ class BaseNN(nn.Module):
             ) from error
         if not isinstance(network, cls):
             raise ModelRegistryError(f"{path} holds a {type(network).__name__}, not {cls.__name__}")
-        return network.eval()
+        return network
 
     @classmethod
     def load_cached_model(cls, model_path: Path | str) -> Self | None:
@@ -97,3 +111,22 @@ class BaseNN(nn.Module):
         It is read anew each time (milliseconds): a copy kept in memory could go stale.
         """
         return cls.load(model_path) if Path(model_path).is_file() else None
+
+
+def rebuild(
+    name: str,
+    arguments: Mapping[str, Any],
+    label_map: Mapping[str, int],
+    tensors: Mapping[str, Tensor],
+) -> BaseNN:
+    """A network of the class with that name, from its parts, in evaluation mode.
+
+    Raises:
+        KeyError, TypeError, ValueError, RuntimeError: the parts do not make a network.
+    """
+    networks = {network.__name__: network for network in BaseNN.__subclasses__()}
+    with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and then replaced
+        network = networks[name](**arguments)
+    network.load_state_dict(tensors)
+    network.set_label_map(label_map)
+    return network.eval()

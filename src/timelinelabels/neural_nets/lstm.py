@@ -9,26 +9,29 @@ import torch
 from torch import Tensor, nn
 
 from timelinelabels.neural_nets.base import Array, BaseNN
+from timelinelabels.neural_nets.dropout import Dropout
 from timelinelabels.neural_nets.fitting import Fit, partial_fit
 from timelinelabels.neural_nets.windows import window_starts
 
-PREDICT_FRAMES = 8192  # frames reduced at once in `predict`: bounds memory whatever the length
+PREDICT_ROWS = 8192  # rows reduced at once in `predict`: bounds memory whatever the length
 
 
 class MultiLabelLSTM(BaseNN):
     """Fully connected → layer norm → dropout → bidirectional LSTM → a logit for each label.
 
-    Several labels may hold at once, so each has its own sigmoid and binary cross-entropy. Features are
-    standardised by the statistics of the training frames, which belong to the weights.
+    Several labels may hold at once, so each has its own sigmoid and binary cross-entropy.
 
     Args:
-        input_size: D, dimensions of a frame's features.
+        input_size: D, numbers that describe a row (a frame, or a step of time).
         output_size: C, number of labels.
         hidden_size: size of the LSTM state in each direction.
         num_layers: LSTM layers.
-        sequence_size: frames in a training window.
+        sequence_size: rows in a training sequence; a window is `window_sequences` of them.
         dropout: share of reduced features dropped in training.
+        input_dropout: share of the inputs dropped in training.
     """
+
+    window_sequences = 4
 
     def __init__(
         self,
@@ -38,7 +41,8 @@ class MultiLabelLSTM(BaseNN):
         hidden_size: int = 32,
         num_layers: int = 1,
         sequence_size: int = 16,
-        dropout: float = 0.3,
+        dropout: float = 0.4,
+        input_dropout: float = 0.2,
     ) -> None:
         super().__init__(
             input_size=input_size,
@@ -47,29 +51,23 @@ class MultiLabelLSTM(BaseNN):
             num_layers=num_layers,
             sequence_size=sequence_size,
             dropout=dropout,
+            input_dropout=input_dropout,
         )
         self.output_size = output_size
         reduced = 2 * hidden_size
-        self.register_buffer("feature_mean", torch.zeros(input_size))
-        self.register_buffer("feature_scale", torch.ones(input_size))
+        self.input_dropout = Dropout(input_dropout)
         self.fc_input = nn.Linear(input_size, reduced)
         self.layer_norm = nn.LayerNorm(reduced)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.lstm = nn.LSTM(
             reduced, hidden_size, num_layers=num_layers, batch_first=True, bidirectional=True
         )
         self.fc_output = nn.Linear(2 * hidden_size, output_size)
 
-    def set_feature_statistics(self, mean: Tensor, scale: Tensor) -> None:
-        """Standardise features by mean (D,) and scale (D,), both of the training frames."""
-        cast(Tensor, self.feature_mean).copy_(mean)
-        cast(Tensor, self.feature_scale).copy_(scale)
-
     def reduce(self, features: Tensor) -> Tensor:
-        """Features (..., D) → what the LSTM reads (..., 2 · hidden_size), frame by frame."""
-        mean, scale = cast(Tensor, self.feature_mean), cast(Tensor, self.feature_scale)
-        standard = (features.float() - mean) / scale
-        return cast(Tensor, self.dropout(torch.relu(self.layer_norm(self.fc_input(standard)))))
+        """Features (..., D) → what the LSTM reads (..., 2 · hidden_size), row by row."""
+        reduced = self.layer_norm(self.fc_input(self.input_dropout(features.float())))
+        return cast(Tensor, self.dropout(torch.relu(reduced)))
 
     def relate(self, reduced: Tensor, mask: Tensor | None = None) -> Tensor:
         """Reduced features (B, T, R) → logits (B, T, C); frames outside `mask` have no influence."""
@@ -132,13 +130,13 @@ class MultiLabelLSTM(BaseNN):
         their middle, where the LSTM has seen both the past and the future.
         """
         self.eval()
-        length, size = len(sequence), self.sequence_size
+        length, size = len(sequence), self.window_size
         if length == 0:
             return np.zeros((0, self.output_size), dtype=np.float32)
         reduced = torch.cat(
             [
-                self.reduce(torch.from_numpy(np.array(sequence[at : at + PREDICT_FRAMES])))
-                for at in range(0, length, PREDICT_FRAMES)
+                self.reduce(torch.from_numpy(np.array(sequence[at : at + PREDICT_ROWS])))
+                for at in range(0, length, PREDICT_ROWS)
             ]
         )
         if length <= size:
@@ -147,7 +145,7 @@ class MultiLabelLSTM(BaseNN):
         weight = 1.0 - (torch.arange(size) - (size - 1) / 2).abs() / ((size + 1) / 2)
         total = torch.zeros(length, self.output_size)
         weights = torch.zeros(length, 1)
-        for chunk in torch.split(starts, max(1, PREDICT_FRAMES // size)):
+        for chunk in torch.split(starts, max(1, PREDICT_ROWS // size)):
             rows = chunk[:, None] + torch.arange(size)[None, :]
             values = torch.sigmoid(self.relate(reduced[rows])) * weight[None, :, None]
             total.index_add_(0, rows.flatten(), values.flatten(0, 1))

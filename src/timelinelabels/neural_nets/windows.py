@@ -1,13 +1,13 @@
-"""Cutting a video into training windows."""
+"""Cutting a video into windows."""
 
 
 def window_starts(length: int, size: int, overlap: int, *, whole: bool = False) -> list[int]:
-    """Where windows of `size` frames begin so that they cover `length` frames.
+    """Where windows of `size` rows begin so that they cover `length` rows.
 
     Args:
-        length: frames, at least 1.
-        size: frames in a window.
-        overlap: frames shared by neighbours; at most size - 1 counts.
+        length: rows, at least 1.
+        size: rows in a window.
+        overlap: rows shared by neighbours; at most size - 1 counts.
         whole: move the last window back so that none reaches past the end (needs length ≥ size).
     """
     step = max(1, size - max(0, overlap))
