@@ -13,6 +13,8 @@ renamed: it is there whole or not at all, whenever the process dies. It never ch
 Deleting a control's folder resets what was learned.
 """
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import json
@@ -22,11 +24,13 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from timelinelabels.errors import ModelRegistryError
-from timelinelabels.temporal_head import TemporalHead
+
+if TYPE_CHECKING:
+    from timelinelabels.temporal_head import TemporalHead
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +73,8 @@ class ModelVersion:
             raise _damaged(self.path, f"its weights cannot be read: {error.strerror}") from error
         if digest != self.digest:
             raise _damaged(self.path, "its weights are not those that were published")
+        from timelinelabels.temporal_head import TemporalHead
+
         return TemporalHead.load(self.weights)
 
 
@@ -110,7 +116,7 @@ class ModelRegistry:
         Args:
             folder: of the control.
             number: of the version.
-            network: what was learned.
+            head: what was learned.
             manifest: what is to be known of it.
             predicting: number of the version that predicts until the new one is published everywhere;
                 it is never pruned.
@@ -150,6 +156,8 @@ class ModelRegistry:
                 manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
                 if not isinstance(manifest, dict) or not isinstance(manifest.get("digest"), str):
                     raise ValueError(f"its {MANIFEST} is not one of timelinelabels")
+                if manifest.get("format") != FORMAT:
+                    raise ValueError(f"its format is {manifest.get('format')!r}, not {FORMAT}")
                 found.append(ModelVersion(number=int(match[1]), path=path, manifest=manifest))
             except (OSError, ValueError) as error:
                 logger.warning("Model version %s is passed over: %s", path, error)

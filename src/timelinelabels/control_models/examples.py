@@ -1,9 +1,12 @@
 """Annotated tasks → training examples on the frames of their files."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +17,10 @@ from timelinelabels.labelstudio.config import TimelineLabelsConfig
 from timelinelabels.labelstudio.payloads import AnnotatedTask, AnnotationRecord
 from timelinelabels.labelstudio.regions import convert_timelinelabels_to_probs
 from timelinelabels.labelstudio.timeline import Timeline
-from timelinelabels.temporal_head import VideoSequence
-from timelinelabels.training import Example
+
+if TYPE_CHECKING:
+    from timelinelabels.temporal_head import VideoSequence
+    from timelinelabels.training import Example
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +55,8 @@ def timeline_of(features: Features, config: TimelineLabelsConfig) -> Timeline:
 
 def sequence_of(features: Features, frames: int | None = None) -> VideoSequence:
     """A video as a temporal head reads it; its first `frames` frames, or all."""
+    from timelinelabels.temporal_head import VideoSequence
+
     return VideoSequence(
         features=features.values[:frames],
         thumbnails=features.thumbnails[:frames],
@@ -86,6 +93,8 @@ def collect_examples(
         config: of the control.
         features_of: features of a video source; raises MediaError or VideoError.
     """
+    from timelinelabels.training import Example
+
     label_map = config.label_map
     # An annotation made before a label got its alias still carries the label's value.
     known_names = {label.value: label_map[label.name] for label in config.labels} | label_map

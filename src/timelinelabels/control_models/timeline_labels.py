@@ -5,11 +5,13 @@ backbone's own classes (simple mode) or of the temporal network learned for this
 Learn: annotated tasks → examples → a network trained from scratch → an immutable version.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +33,9 @@ from timelinelabels.labelstudio.payloads import AnnotatedTask, parse_webhook
 from timelinelabels.labelstudio.regions import convert_probs_to_timelinelabels
 from timelinelabels.model_registry import ModelVersion, classifier_folder
 from timelinelabels.segments import SegmentRule
-from timelinelabels.training import HeadParameters, TrainedHead, TrainingHook, train_head
+
+if TYPE_CHECKING:
+    from timelinelabels.training import TrainedHead, TrainingHook
 
 TRAINING_EVENTS = frozenset(
     {"ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED", "START_TRAINING"}
@@ -172,6 +176,8 @@ class TimelineLabelsModel(ControlModel):
         Raises:
             TrainingError: none of the tasks can be learned from.
         """
+        from timelinelabels.training import HeadParameters, train_head
+
         examples, left_out = collect_examples(tasks, self.config, features_of or self.features_of)
         trained = train_head(
             examples,
@@ -274,7 +280,7 @@ class TimelineLabelsModel(ControlModel):
             rule if threshold is None else rule.with_threshold(threshold) for rule in head.rules
         ]
         return _Said(
-            probabilities=head.predict(sequence_of(features)),
+            probabilities=head.predict(sequence_of(features), rules),
             # Labels that the config no longer has must not be predicted; new ones are learned next.
             labels={
                 name: column for name, column in head.label_map.items() if name in self.label_map

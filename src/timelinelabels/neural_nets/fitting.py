@@ -26,9 +26,7 @@ from timelinelabels.neural_nets.dropout import seed_dropout
 
 EpochHook = Callable[[int, FrameScores], None]
 
-UPDATES = (
-    80  # of the weights; more learn few videos by heart (docs/reference/learning-experiments.md)
-)
+UPDATES = 80  # of the weights; more are no better (docs/decisions/0010)
 BATCH_ROWS = 1024  # rows in an update
 WARM_UP = 20  # updates over which the learning rate rises
 MAX_POSITIVE_WEIGHT = 10.0

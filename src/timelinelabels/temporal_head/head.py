@@ -5,7 +5,7 @@ a prefix, and JSON in the header that says how to put them together. Nothing is 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +20,7 @@ from torch import Tensor
 from timelinelabels.errors import ModelRegistryError
 from timelinelabels.neural_nets import BaseNN
 from timelinelabels.neural_nets.base import rebuild
+from timelinelabels.temporal_head.boundaries import sharpened
 from timelinelabels.temporal_head.calibration import calibrated
 from timelinelabels.temporal_head.inputs import StepInputs, VideoSequence
 from timelinelabels.temporal_head.label_rules import LabelRule
@@ -41,10 +42,20 @@ class TemporalHead:
     # One for each column.
     rules: tuple[LabelRule, ...]
 
-    def predict(self, video: VideoSequence) -> npt.NDArray[np.float32]:
-        """Calibrated probabilities (T, C) of a video's frames."""
-        steps = self.step_probabilities(video)
-        return TimeSteps.of(video.times).to_frames(calibrated(steps, self.curves))
+    def predict(
+        self, video: VideoSequence, rules: Sequence[LabelRule] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Calibrated probabilities (T, C) of a video's frames.
+
+        They cross the thresholds of `rules` (by default the head's own) where the picture changes.
+        """
+        steps = calibrated(self.step_probabilities(video), self.curves)
+        return sharpened(
+            TimeSteps.of(video.times).to_frames(steps),
+            [rule.keep for rule in rules or self.rules],
+            video.thumbnails,
+            video.times,
+        )
 
     def step_probabilities(self, video: VideoSequence) -> npt.NDArray[np.float32]:
         """What the networks say of each step (S, C), before calibration."""

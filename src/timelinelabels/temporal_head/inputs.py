@@ -8,7 +8,7 @@ Three blocks of numbers, each a fixed function fitted on the training videos:
 - foreground: by how much each cell differs from its median over the whole video, which shows a fixed
   camera where people are, and means little under a moving one.
 
-What each block gives is measured in docs/reference/learning-experiments.md.
+Why these: docs/decisions/0010-temporal-head.md.
 """
 
 from collections.abc import Mapping, Sequence
