@@ -32,6 +32,8 @@ class Backend:
         }
 
     def start(self) -> None:
+        """Start it and wait until it answers /setup in time, too."""
+        ready = self._times_ready()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
@@ -44,6 +46,10 @@ class Backend:
                 stderr=log,
             )
         eventually(self._up, 120)
+        eventually(lambda: self._times_ready() > ready, 120)
+
+    def _times_ready(self) -> int:
+        return self.log.read_text().count("Ready after") if self.log.exists() else 0
 
     def stop(self) -> None:
         if self._process is None:
