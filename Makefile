@@ -8,7 +8,7 @@ LABEL_STUDIO := label-studio==1.23.2
 LABEL_STUDIO_VENV := $(or $(TIMELINELABELS_LABEL_STUDIO_VENV),.labelstudio-venv)
 LABEL_STUDIO_READY := $(LABEL_STUDIO_VENV)/.ready-$(LABEL_STUDIO)
 
-.PHONY: help demo test test-fast test-e2e lint lint-docker format install label-studio clean
+.PHONY: help demo test test-fast test-e2e bench-learning lint lint-docker format install label-studio clean
 
 help:  ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ $(LABEL_STUDIO_READY):
 	$(LABEL_STUDIO_VENV)/bin/pip install --quiet '$(LABEL_STUDIO)'
 	@rm -rf $(LABEL_STUDIO_VENV)/migrated-data
 	@touch '$@'
+
+bench-learning: $(READY)  ## Compare learning with the guide's way (needs TIMELINELABELS_DATA; some minutes)
+	$(BIN)/python benchmarks/learning.py
 
 lint: $(READY)  ## Check style, types and the import rules
 	$(BIN)/ruff check .

@@ -80,8 +80,14 @@ def test_an_unlabelled_task_opens_with_regions_at_the_right_frames(story: Story)
     for number in (1, 2):  # others annotate, too
         story.api.annotate(story.tasks[number], story.clips[number].annotation_result())
     eventually(lambda: any(" 3 videos " in text for text in story.versions()), 120)
-    story.person.open_task(story.project, story.tasks[3])
-    bars = eventually(story.person.timeline, 30)
+
+    def opened() -> list[tuple[str, int, int]]:
+        # A person who finds no regions yet, because they are still in the making, looks again.
+        story.person.open_task(story.project, story.tasks[3])
+        story.person.page.wait_for_timeout(3000)
+        return story.person.timeline()
+
+    bars = eventually(opened, 90)
     story.person.picture("predicted")
     truth = story.clips[3].truth
     for label in LABELS:
