@@ -59,7 +59,7 @@ def test_what_is_plain_to_see_is_learned_and_holds_on_unseen_videos():
     assert trained.scores.frame_f1_macro > 0.8
     assert min(trained.held_out.values()) > 0.6
     video, targets = easy_video(99)
-    assert ((trained.head.predict(video) >= 0.5) == targets).mean() > 0.95
+    assert ((trained.head.predict(video) >= 0.5) == targets).mean() > 0.9
 
 
 @pytest.mark.slow
