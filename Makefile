@@ -23,7 +23,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --editable '.[dev]' --constraint constraints.txt
 	@touch $(READY)
 
-demo: $(READY)  ## Watch the backend learn from rendered videos (2-3 minutes)
+demo: $(READY)  ## Watch the backend learn from rendered videos (1-2 minutes)
 	$(BIN)/timelinelabels demo
 
 test: $(READY)  ## Run all tests
