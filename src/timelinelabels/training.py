@@ -87,11 +87,6 @@ class TrainedHead:
     # Of the networks that were trained on all videos, by kind.
     fits: dict[str, Fit]
 
-    @property
-    def epochs(self) -> int:
-        """Most passes over the data."""
-        return max(fit.epochs for fit in self.fits.values())
-
 
 @dataclass(frozen=True)
 class _Prepared:

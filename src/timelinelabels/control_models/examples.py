@@ -72,12 +72,13 @@ def annotations_to_learn(task: AnnotatedTask) -> list[AnnotationRecord]:
         # Without an annotator's name each annotation stands for somebody.
         annotator = annotation.completed_by or f"annotation {annotation.id}"
         before = latest.get(annotator)
-        if before is None or _when(annotation) >= _when(before):
+        if before is None or last_changed(annotation) >= last_changed(before):
             latest[annotator] = annotation
     return list(latest.values())
 
 
-def _when(annotation: AnnotationRecord) -> datetime:
+def last_changed(annotation: AnnotationRecord) -> datetime:
+    """When an annotation was last updated; long ago where nothing is known of it."""
     return annotation.updated_at or annotation.created_at or _LONG_AGO
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from timelinelabels.control_models import ProjectModel, TimelineLabelsModel
-from timelinelabels.control_models.examples import timeline_of
+from timelinelabels.control_models.examples import last_changed, timeline_of
 from timelinelabels.labelstudio.payloads import AnnotatedTask, AnnotationRecord
 from timelinelabels.labelstudio.regions import convert_timelinelabels_to_probs
 from timelinelabels.metrics import Scores, VideoOutcome, score_videos
 
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 Report = Callable[[str], None]
 
 
@@ -115,7 +113,7 @@ def true_annotation(task: AnnotatedTask) -> AnnotationRecord:
         numbered,
         key=lambda item: (
             item[1].ground_truth,
-            item[1].updated_at or item[1].created_at or LONG_AGO,
+            last_changed(item[1]),
             item[0],
         ),
     )[1]
