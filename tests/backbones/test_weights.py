@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from timelinelabels.backbones import DEFAULT_WEIGHTS, ensure_weights, resolve_weights
+from timelinelabels.backbones import (
+    DEFAULT_WEIGHTS,
+    ensure_weights,
+    find_download,
+    resolve_weights,
+)
 from timelinelabels.errors import WeightsForbiddenError, WeightsNotFoundError
 
 
@@ -171,3 +176,17 @@ def test_a_folder_that_cannot_be_written_is_named(server: Server, tmp_path: Path
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(WeightsNotFoundError, match="file"):
         ensure_weights(tmp_path / "file" / DEFAULT_WEIGHTS, published_at=server.url)
+
+
+def test_where_weights_can_be_had_is_found_out_without_downloading_them(
+    server: Server, tmp_path: Path
+) -> None:
+    path = tmp_path / "models" / DEFAULT_WEIGHTS
+    server.body = b"x" * 100
+    assert find_download(path, published_at=server.url) == f"{server.url}/{DEFAULT_WEIGHTS}"
+    assert not path.parent.exists()
+    server.status = 404
+    with pytest.raises(WeightsNotFoundError, match="404"):
+        find_download(path, published_at=server.url)
+    with pytest.raises(WeightsNotFoundError, match=r"own\.pt"):
+        find_download(path.with_name("own.pt"), published_at=server.url)

@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from timelinelabels.control_models.class_matching import label_probabilities, match_classes
+from timelinelabels.control_models.class_matching import (
+    label_probabilities,
+    match_classes,
+    unknown_classes,
+)
 from timelinelabels.errors import ConfigError
 from timelinelabels.labelstudio.config import LabelConfig
 
@@ -39,6 +43,7 @@ def test_labels_without_a_class_are_logged_while_others_match(caplog):
     labels = [label("goldfish"), label("submarine")]
     assert match_classes(labels, CLASSES, control="c") == {"goldfish": (3,)}
     assert "submarine" in caplog.text
+    assert unknown_classes(labels, CLASSES) == ["submarine"]
 
 
 def test_no_match_at_all_is_an_error_with_the_labels_and_the_nearest_classes():

@@ -71,6 +71,11 @@ class LabelStudio:
         self.log = folder / "label-studio.log"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        # Further environment variables; a test may change them while it is stopped.
+        self.settings = {
+            "LABEL_STUDIO_ML_BLOCK_LOCAL_IP": "false",
+            "LABEL_STUDIO_SSRF_PROTECTION_ENABLED": "false",
+        }
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -116,8 +121,7 @@ class LabelStudio:
             "LABEL_STUDIO_PASSWORD": PASSWORD,
             "LABEL_STUDIO_USER_TOKEN": TOKEN,
             "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
-            "LABEL_STUDIO_ML_BLOCK_LOCAL_IP": "false",
-            "LABEL_STUDIO_SSRF_PROTECTION_ENABLED": "false",
+            **self.settings,
             "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
             "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(self.local_files),
             "COLLECT_ANALYTICS": "false",

@@ -2,12 +2,14 @@
 
 import pytest
 
+from timelinelabels.errors import LabelStudioError
 from timelinelabels.labelstudio.api_records import RegisteredWebhook
 from timelinelabels.labelstudio.connecting import (
     ONE_LABEL_HELP,
     PRIVATE_HELP,
     address_help,
     find_webhooks,
+    refusal_help,
     webhook_fault,
 )
 
@@ -74,3 +76,15 @@ def test_a_webhook_belongs_to_the_backend_whose_address_it_has(backend, leads):
 )
 def test_addresses_that_label_studio_refuses_are_explained(url, help_):
     assert address_help(url) == help_
+
+
+@pytest.mark.parametrize(
+    ("said", "url", "help_"),
+    [
+        ("HTTP 403. URL resolves to a reserved network address", "http://a.b", PRIVATE_HELP),
+        ('HTTP 400. {"url": ["Enter a valid URL."]}', "http://ml-backend:9090", ONE_LABEL_HELP),
+        ("HTTP 401. Invalid token", "http://127.0.0.1:9090", None),
+    ],
+)
+def test_a_refusal_is_explained_by_what_was_refused(said, url, help_):
+    assert refusal_help(LabelStudioError(said), url) == help_

@@ -87,22 +87,50 @@ def ensure_weights(path: Path, *, published_at: str = PUBLISHED_AT) -> None:
     """
     if path.is_file():
         return
-    if path.name not in PUBLISHED:
-        raise WeightsNotFoundError(
-            f"There are no weights {path.name} in {path.parent}. Put the file there: only the weights "
-            f"that Ultralytics publishes ({DEFAULT_WEIGHTS} and the like) are downloaded."
-        )
-    url = f"{published_at}/{path.name}"
+    url = _published_url(path, published_at)
     logger.info("Downloading %s to %s (once)", url, path.parent)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _download(url, path)
     except (httpx.HTTPError, httpx.InvalidURL, OSError, _BadDownloadError) as error:
+        raise _not_downloaded(path, url, error) from error
+
+
+def find_download(path: Path, *, published_at: str = PUBLISHED_AT) -> str:
+    """The URL that `ensure_weights` would download; its server is asked, nothing is downloaded.
+
+    Args:
+        path: where the missing file belongs.
+        published_at: as for `ensure_weights`.
+
+    Raises:
+        WeightsNotFoundError: it is not published, or cannot be had; says what to put where.
+    """
+    url = _published_url(path, published_at)
+    try:
+        # Not HEAD: the servers that releases are kept on sign an address for GET.
+        with httpx.stream("GET", url, timeout=_TIMEOUT, follow_redirects=True) as response:
+            response.raise_for_status()
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise _not_downloaded(path, url, error) from error
+    return url
+
+
+def _published_url(path: Path, published_at: str) -> str:
+    if path.name not in PUBLISHED:
         raise WeightsNotFoundError(
-            f"The weights {path.name} are not in {path.parent.resolve()} and could not be downloaded "
-            f"({error or type(error).__name__}). Download {url} on a machine with internet access and "
-            f"put it there as {path.name}."
-        ) from error
+            f"There are no weights {path.name} in {path.parent}. Put the file there: only the weights "
+            f"that Ultralytics publishes ({DEFAULT_WEIGHTS} and the like) are downloaded."
+        )
+    return f"{published_at}/{path.name}"
+
+
+def _not_downloaded(path: Path, url: str, error: Exception) -> WeightsNotFoundError:
+    return WeightsNotFoundError(
+        f"The weights {path.name} are not in {path.parent.resolve()} and could not be downloaded "
+        f"({error or type(error).__name__}). Download {url} on a machine with internet access and "
+        f"put it there as {path.name}."
+    )
 
 
 class _BadDownloadError(CheckpointError):

@@ -53,18 +53,24 @@ def connect(
 
     Example: timelinelabels connect --url http://localhost:8080 --api-key KEY --project 1
     """
+    from timelinelabels.errors import LabelStudioError
     from timelinelabels.labelstudio.connecting import (
         CONNECTED,
         address_help,
         connect_backend,
         mend_webhook,
+        refusal_help,
     )
 
     settings, client = _open(url, api_key)
     address, basic_auth = _backend_url(backend, settings), _basic_auth(settings)
-    connected, new = connect_backend(client, project, address, basic_auth)
-    typer.echo(f"Project {project}: {address} {'is connected now' if new else 'was connected'}")
-    done = mend_webhook(client, project, address, basic_auth)
+    try:
+        connected, new = connect_backend(client, project, address, basic_auth)
+        typer.echo(f"Project {project}: {address} {'is connected now' if new else 'was connected'}")
+        done = mend_webhook(client, project, address, basic_auth)
+    except LabelStudioError as error:
+        hint = refusal_help(error, address)
+        raise type(error)(f"{error}. {hint}" if hint else str(error)) from None
     typer.echo(f"Webhook: {done or 'was there'}")
     if connected.state != CONNECTED:
         hint = address_help(address) or "Is it running, and is this how Label Studio reaches it?"

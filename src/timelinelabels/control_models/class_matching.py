@@ -2,7 +2,7 @@
 
 import difflib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -24,30 +24,40 @@ def match_classes(
     Raises:
         ConfigError: no label matches any class.
     """
+    indices_of = _finder(class_names)
+    matched: dict[str, tuple[int, ...]] = {}
+    for label in labels:
+        indices = {index for wanted in _wanted(label) for index in indices_of(wanted)}
+        if indices:
+            matched[label.name] = tuple(sorted(indices))
+    unknown = unknown_classes(labels, class_names)
+    if not matched:
+        raise ConfigError(_nothing_matched(unknown, class_names, control))
+    if unknown:
+        logger.warning(
+            "<TimelineLabels name=%r>: no class is named %s", control, ", ".join(unknown)
+        )
+    return matched
+
+
+def unknown_classes(labels: Sequence[LabelConfig], class_names: Sequence[str]) -> list[str]:
+    """The names that labels ask for and no class has, as `match_classes` compares them."""
+    indices_of = _finder(class_names)
+    return [wanted for label in labels for wanted in _wanted(label) if not indices_of(wanted)]
+
+
+def _wanted(label: LabelConfig) -> Sequence[str]:
+    return label.predicted_values or (label.value,)
+
+
+def _finder(class_names: Sequence[str]) -> Callable[[str], Sequence[int]]:
+    """Class name → indices."""
     exact: dict[str, list[int]] = {}
     folded: dict[str, list[int]] = {}
     for index, name in enumerate(class_names):
         exact.setdefault(name, []).append(index)
         folded.setdefault(name.casefold(), []).append(index)
-    matched: dict[str, tuple[int, ...]] = {}
-    missing: list[str] = []
-    for label in labels:
-        indices: set[int] = set()
-        for wanted in label.predicted_values or (label.value,):
-            found = exact.get(wanted) or folded.get(wanted.casefold())
-            if found is None:
-                missing.append(wanted)
-            else:
-                indices.update(found)
-        if indices:
-            matched[label.name] = tuple(sorted(indices))
-    if not matched:
-        raise ConfigError(_nothing_matched(missing, class_names, control))
-    if missing:
-        logger.warning(
-            "<TimelineLabels name=%r>: no class is named %s", control, ", ".join(missing)
-        )
-    return matched
+    return lambda wanted: exact.get(wanted) or folded.get(wanted.casefold()) or ()
 
 
 def label_probabilities(

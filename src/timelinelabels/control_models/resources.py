@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from timelinelabels.backbones import (
+    PUBLISHED_AT,
     YoloBackbone,
     backbone_fingerprint,
     ensure_weights,
+    find_download,
     resolve_weights,
 )
 from timelinelabels.content_hash import known_content_hash
@@ -28,6 +30,7 @@ class Backbones:
         allow_custom: whether a config may choose weights.
         download: whether default weights that are missing may be downloaded here.
         memo: folder that remembers the hashes of unchanged weights files.
+        published_at: the URL of the folder that default weights are downloaded from.
     """
 
     def __init__(
@@ -37,11 +40,13 @@ class Backbones:
         allow_custom: bool = True,
         download: bool = False,
         memo: Path | None = None,
+        published_at: str = PUBLISHED_AT,
     ) -> None:
         self.model_root = model_root
         self.allow_custom = allow_custom
         self.download = download
         self.memo = memo
+        self.published_at = published_at
         self._opened: dict[str, YoloBackbone] = {}
         self._lock = threading.Lock()
 
@@ -53,11 +58,9 @@ class Backbones:
             WeightsNotFoundError: there is no such file, and none could be downloaded.
             CheckpointError: the file cannot be used.
         """
-        path = resolve_weights(
-            model_path, model_root=self.model_root, allow_custom=self.allow_custom
-        )
+        path = self._locate(model_path)
         if self.download:
-            ensure_weights(path)
+            ensure_weights(path, published_at=self.published_at)
         elif not path.is_file():
             raise WeightsNotFoundError(
                 f"The backbone weights {path.name} are not in {self.model_root.resolve()}. Put the file "
@@ -68,6 +71,20 @@ class Backbones:
             if fingerprint not in self._opened:
                 self._opened[fingerprint] = YoloBackbone.open(path, memo=self.memo)
             return self._opened[fingerprint]
+
+    def find_download(self, model_path: str | None) -> str:
+        """Where weights that are missing can be downloaded from; asked now, nothing is downloaded.
+
+        Raises:
+            WeightsForbiddenError: as `open`.
+            WeightsNotFoundError: nowhere; says what to put where.
+        """
+        return find_download(self._locate(model_path), published_at=self.published_at)
+
+    def _locate(self, model_path: str | None) -> Path:
+        return resolve_weights(
+            model_path, model_root=self.model_root, allow_custom=self.allow_custom
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
+from timelinelabels.errors import LabelStudioError
 from timelinelabels.labelstudio.api_records import ConnectedBackend, RegisteredWebhook
 from timelinelabels.labelstudio.client import LabelStudioClient
 
@@ -49,6 +50,13 @@ def address_help(backend_url: str) -> str | None:
     if host == "localhost":
         return PRIVATE_HELP
     return None if "." in host else ONE_LABEL_HELP
+
+
+def refusal_help(error: LabelStudioError, url: str) -> str | None:
+    """What to do when Label Studio has refused an address; None where it refused something else."""
+    if "reserved network address" in str(error):
+        return PRIVATE_HELP
+    return address_help(url) if "valid URL" in str(error) else None
 
 
 def find_backend(backends: Sequence[ConnectedBackend], url: str) -> ConnectedBackend | None:
