@@ -4,10 +4,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from e2e.label_studio import PASSWORD, USER
+from e2e.label_studio import PASSWORD, USER, eventually
 
 # The editor's timeline: width of a frame, and of the column before the first one, in pixels.
 FRAME, OFFSET = 16, 150
+SELECTED = ".lsf-annotation-button_selected"
 # Wide enough for the timeline of a clip beside the panels.
 WINDOW = {"width": 1920, "height": 900}
 
@@ -56,6 +57,11 @@ class Annotator:
         self.page.wait_for_function("document.querySelector('video')?.readyState >= 2")
         self.page.wait_for_timeout(500)  # the editor takes its spinner away
 
+    def open_annotation(self, project: int, task: int) -> None:
+        """A task that has an annotation, which is on screen, not a prediction."""
+        self.open_task(project, task)
+        self._button("Update").wait_for()
+
     def open_data_manager(self, project: int) -> None:
         """The project's list of tasks."""
         self.page.goto(f"{self._url}/projects/{project}/data")
@@ -71,9 +77,17 @@ class Annotator:
 
     def draw(self, label: str, start: int, end: int) -> None:
         """Choose a label and drag over the frames start..end (1-based) in the new row."""
-        self.page.locator(".lsf-label", has_text=label).first.click()
         row = self.page.locator('[data-id="new"]')
-        row.wait_for()
+
+        name = self.page.locator(".lsf-label", has_text=label).first
+
+        def chosen() -> bool:
+            # A click that comes while the editor is drawn anew is lost; a second one would undo it.
+            if not row.is_visible() and "selected" not in (name.get_attribute("class") or ""):
+                name.click()
+            return row.is_visible()
+
+        eventually(chosen)
         box = row.bounding_box()
         y = box["y"] + box["height"] / 2
         mouse = self.page.mouse
@@ -87,11 +101,57 @@ class Annotator:
 
     def submit(self) -> None:
         """Click Submit; Label Studio has stored the annotation when this returns."""
-        with self.page.expect_response(
-            lambda answer: "/annotations" in answer.url and answer.request.method == "POST"
-        ) as stored:
-            self.page.get_by_text("Submit", exact=True).click()
-        assert stored.value.ok, stored.value.text()
+        self._press("Submit", "POST", r"/api/tasks/\d+/annotations")
+
+    def update(self) -> None:
+        """Click Update; Label Studio has changed the annotation when this returns."""
+        self._press("Update", "PATCH", r"/api/annotations/\d+")
+
+    def delete_annotation(self) -> None:
+        """The menu of the annotation on screen → Delete Annotation → Delete."""
+        self.page.locator(f"{SELECTED} .lsf-annotation-button__trigger").click()
+        self.page.get_by_text("Delete Annotation", exact=True).click()
+        self._press("Delete", "DELETE", r"/api/annotations/\d+")
+
+    def skip_next(self, project: int) -> int:
+        """Label All Tasks → Skip; the task that was skipped."""
+        self.open_data_manager(project)
+        self.page.get_by_text("Label All Tasks").click()
+        answer = self._press("Skip", "POST", r"/api/tasks/\d+/annotations")
+        return int(answer["task"])
+
+    def add_label(self, project: int, label: str) -> None:
+        """Settings → Labeling Interface → Visual: one more label, saved."""
+        self.page.goto(f"{self._url}/projects/{project}/settings/labeling")
+        self.page.locator("textarea[name=labels]").fill(label)
+        self._button("Add").click()
+        self._press("Save", "PATCH", rf"/api/projects/{project}")
+
+    def start_training(self, project: int) -> None:
+        """Settings → Model → the menu of the model → Start Training → Start Training."""
+        self.page.goto(f"{self._url}/projects/{project}/settings/ml")
+        self.page.get_by_label("Machine learning model options").click()
+        self.page.locator(".lsf-main-menu__item", has_text="Start Training").click()
+        self._press("Start Training", "POST", r"/api/ml/\d+/train")
+        self.page.get_by_text("Request Sent!").wait_for()
+
+    def _press(self, button: str, method: str, path: str) -> dict[str, Any]:
+        """Click a button; the JSON that Label Studio answers the request with that it sends."""
+        with self._answered(method, path) as stored:
+            self._button(button).click()
+        answer = stored.value
+        assert answer.ok, answer.text()
+        return answer.json() if answer.text() else {}
+
+    def _button(self, text: str) -> Any:
+        """By what a person reads on it; its accessible name is another."""
+        return self.page.locator("button", has_text=re.compile(rf"^{text}$")).first
+
+    def _answered(self, method: str, path: str) -> Any:
+        pattern = re.compile(rf"{path}/?(\?.*)?$")
+        return self.page.expect_response(
+            lambda answer: answer.request.method == method and pattern.search(answer.url)
+        )
 
     def timeline(self) -> list[tuple[str, int, int]]:
         """(Label, first frame, last frame) of each bar, from where the bar is on the screen."""

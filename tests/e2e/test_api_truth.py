@@ -1,9 +1,12 @@
 """The training set is what Label Studio has, though webhooks were missed, and though it goes away."""
 
+import time
+
 import httpx
 
 from e2e.label_studio import LabelStudio, eventually
 from e2e.site import Site
+from e2e.slow_proxy import SlowProxy
 
 
 def test_what_was_annotated_before_the_backend_was_connected_is_learned(site: Site) -> None:
@@ -48,6 +51,26 @@ def test_learning_goes_on_while_label_studio_is_away(site: Site, label_studio: L
         label_studio.start()
     site.annotate(1)  # it restarted between two submits
     site.learned(2)
+
+
+def test_a_label_studio_that_answers_late_is_waited_for(
+    site: Site, label_studio: LabelStudio
+) -> None:
+    slow = SlowProxy(label_studio.url, seconds=3)
+    site.backend.environment["LABEL_STUDIO_URL"] = slow.url
+    try:
+        site.backend.start()
+        site.api.connect(site.project, site.backend.url)
+        submitted = time.monotonic()
+        site.annotate(0)
+        assert time.monotonic() - submitted < 3  # who clicks Submit does not wait for any of this
+        version = site.learned(1)
+        eventually(lambda: [p["model_version"] for p in site.predictions(1)] == [version], 150)
+        assert slow.answered > 3
+        assert "Work failed" not in site.log()
+    finally:
+        site.backend.stop()
+        slow.stop()
 
 
 def test_a_deleted_project_is_forgotten(site: Site) -> None:

@@ -4,14 +4,17 @@ Screenshots are kept in e2e-output/: docs/tutorial.md shows them.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from e2e.backend import Backend
 from e2e.browser import Annotator
 from e2e.label_studio import Api, eventually
-from e2e.story import LABELS, label_config
+from e2e.story import LABELS, label_config, outstanding, requests_answered
 from timelinelabels.demo.scene import Scene
+
+NEW_LABEL = "Goal"
 
 
 @dataclass
@@ -29,17 +32,41 @@ class Story:
         (ml,) = self.api("GET", f"/api/ml?project={self.project}")
         return self.api("GET", f"/api/ml/{ml['id']}/versions")["versions"]
 
+    def annotations(self, number: int) -> list[dict[str, Any]]:
+        return self.api("GET", f"/api/tasks/{self.tasks[number]}/annotations/")
+
+    def learned(self, videos: int, *, after: str) -> str:
+        """The newest version, once it is another one, of so many videos, and no training is due."""
+
+        def fits() -> str:
+            version = self.versions()[0]
+            new = version != after and f" {videos} videos " in version
+            return version if new and not outstanding(self.backend.url) else ""
+
+        return eventually(fits, 120)
+
     def versions_of(self, task: int) -> list[str]:
         return [prediction["model_version"] for prediction in self.api.predictions(task)]
 
 
 @pytest.fixture(scope="module")
 def story(annotator: Annotator, api: Api, served: Backend, clips: list[Scene]) -> Story:
-    project = api.project("Football", label_config())
-    for clip in clips[:4]:
+    # One network, not the choice between two: a person at the browser waits for eight trainings.
+    one = 'model_trainable="true" model_classifier_type="lstm" model_classifier_epochs="60"'
+    project = api.project("Football", label_config(attributes=one))
+    for clip in clips:
         api.upload(project, clip.path)
     tasks = [task["id"] for task in api.tasks(project)]
     return Story(annotator, api, served, project, tasks, clips)
+
+
+def stored_bars(annotation: dict[str, Any]) -> list[tuple[str, int, int]]:
+    """(Label, first frame, last frame) of each region."""
+    return sorted(
+        (region["value"]["timelinelabels"][0], span["start"], span["end"])
+        for region in annotation["result"]
+        for span in region["value"]["ranges"]
+    )
 
 
 def test_a_person_connects_the_model(story: Story) -> None:
@@ -64,16 +91,11 @@ def test_a_person_draws_and_submits(story: Story) -> None:
     drawn = sorted((label, *span) for label, spans in clip.truth.items() for span in spans)
     for label, start, end in drawn:
         person.draw(label, start, end)
-    assert person.timeline() == drawn
+    assert eventually(person.timeline) == drawn
     person.picture("drawn")
     person.submit()
-    (annotation,) = story.api("GET", f"/api/tasks/{task}/annotations/")
-    stored = [
-        (region["value"]["timelinelabels"][0], span["start"], span["end"])
-        for region in annotation["result"]
-        for span in region["value"]["ranges"]
-    ]
-    assert sorted(stored) == drawn
+    (annotation,) = story.annotations(0)
+    assert stored_bars(annotation) == drawn
 
 
 def test_an_unlabelled_task_opens_with_regions_at_the_right_frames(story: Story) -> None:
@@ -109,6 +131,59 @@ def test_a_person_asks_for_predictions_of_all_tasks(story: Story) -> None:
     eventually(lambda: all(newest in story.versions_of(task) for task in story.tasks), 60)
     story.person.open_data_manager(story.project)
     story.person.picture("data-manager")
+
+
+def test_a_skipped_task_teaches_nothing(story: Story) -> None:
+    before = story.learned(4, after="")
+    heard = requests_answered(story.backend.url, "/webhook")["total"]
+    skipped = story.person.skip_next(story.project)
+    assert skipped == story.tasks[4]  # the only one that nobody has annotated
+    assert story.api.tasks(story.project)[4]["cancelled_annotations"] == 1
+    eventually(lambda: requests_answered(story.backend.url, "/webhook")["total"] > heard)
+    assert story.learned(4, after="") == before
+
+
+def test_an_annotation_that_a_person_updates_is_learned_anew(story: Story) -> None:
+    before = story.learned(4, after="")
+    story.person.open_annotation(story.project, story.tasks[0])
+    bars = eventually(story.person.timeline)
+    story.person.draw(LABELS[1], 2, 5)
+    added = sorted([*bars, (LABELS[1], 2, 5)])
+    eventually(lambda: story.person.timeline() == added)
+    story.person.update()
+    (annotation,) = story.annotations(0)
+    assert stored_bars(annotation) == added
+    story.learned(4, after=before)
+
+
+def test_an_annotation_that_a_person_deletes_is_forgotten(story: Story) -> None:
+    before = story.learned(4, after="")
+    story.person.open_annotation(story.project, story.tasks[0])
+    story.person.delete_annotation()
+    assert story.annotations(0) == []
+    story.learned(3, after=before)
+
+
+def test_a_label_that_a_person_adds_is_drawn_and_learned(story: Story) -> None:
+    before = story.learned(3, after="")
+    story.person.add_label(story.project, NEW_LABEL)
+    config = story.api("GET", f"/api/projects/{story.project}")["label_config"]
+    assert f'value="{NEW_LABEL}"' in config
+    changed = story.learned(3, after=before)
+    story.person.open_annotation(story.project, story.tasks[1])
+    eventually(story.person.timeline)
+    story.person.draw(NEW_LABEL, 2, 5)
+    story.person.update()
+    (annotation,) = story.annotations(1)
+    assert (NEW_LABEL, 2, 5) in stored_bars(annotation)
+    story.learned(3, after=changed)
+
+
+def test_a_person_starts_a_training(story: Story) -> None:
+    before = story.learned(3, after="")
+    story.person.start_training(story.project)
+    story.person.picture("start-training")
+    story.learned(3, after=before)
 
 
 def test_a_wrong_config_is_told_in_our_words_on_the_model_page(story: Story) -> None:

@@ -1,5 +1,6 @@
-"""Configs and videos off the beaten track, in one project: several controls, aliases, several labels a
-region, rectangles beside; 50 frames a second and a variable rate under a timeline of 25.
+"""Configs and videos off the beaten track: several controls, aliases, several labels a region and
+rectangles beside in one project; labels that come with each task in another; 50 frames a second and a
+variable rate under a timeline of 25.
 """
 
 from fractions import Fraction
@@ -11,7 +12,7 @@ import pytest
 from e2e.backend import Backend
 from e2e.clips import render_clip
 from e2e.label_studio import Api, eventually
-from e2e.story import agreement
+from e2e.story import agreement, label_config
 from timelinelabels.demo.scene import LABELS, Scene
 
 FRAME, TOUCH = LABELS
@@ -91,3 +92,39 @@ def test_every_control_is_learned_and_predicted_at_the_right_time(
         assert len({item["id"] for item in result}) == len(result)
         assert agreement(phases, scene, FRAME, written="in") > 0.9, scene.path
         assert agreement(events, scene, TOUCH) > 0.7, scene.path
+
+
+def test_labels_that_come_with_a_task_are_predicted_for_that_task(
+    api: Api, served: Backend, clips: list[Scene]
+) -> None:
+    dynamic = (
+        '<View><TimelineLabels name="events" toName="v" value="$labels" model_score_threshold="0"/>'
+        '<Video name="v" value="$video" frameRate="25"/></View>'
+    )
+    films = api.project("Films", label_config())
+    api.upload(films, clips[0].path)
+    video = api.tasks(films)[0]["data"]["video"]
+    wanted = (["ball"], ["hand", "floor"], ["nobody knows this"])
+    body = [{"video": video, "labels": [{"value": name} for name in names]} for names in wanted]
+    # Label Studio 1.23 refuses tasks with lists of labels once the config asks for them.
+    project = api.project("Labels of tasks", label_config())
+    api("POST", f"/api/projects/{project}/import", body)
+    api("PATCH", f"/api/projects/{project}", {"label_config": dynamic})
+    api.connect(project, served.url)
+    *good, unknown = [task["id"] for task in api.tasks(project)]
+    for task, names in zip(good, wanted, strict=False):
+        (prediction,) = eventually(lambda task=task: api.open_task(task)["predictions"], 60)
+        said = {name for item in prediction["result"] for name in item["value"]["timelinelabels"]}
+        assert said == set(names)
+        assert {item["from_name"] for item in prediction["result"]} == {"events"}
+    assert api.open_task(unknown)["predictions"] == []
+
+    learned = dynamic.replace(
+        "model_score_threshold", 'model_trainable="true" model_score_threshold'
+    )
+    other = api.project("Labels of tasks, learned", learned)
+    answer = api.http.post(
+        "/api/ml", json={"project": other, "url": served.url, "title": "timelinelabels"}
+    )
+    assert "events" in answer.text, answer.text
+    assert "model_trainable" in answer.text
