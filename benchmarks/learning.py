@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import guide
@@ -38,7 +39,7 @@ COLUMNS = ("frame_f1_macro", "mean_average_precision", "segmental_f1_50", "calib
 class Bench:
     """The data set, its features, and the two ways to learn it."""
 
-    def __init__(self, data: Path, folder: Path) -> None:
+    def __init__(self, data: Path, folder: Path, *, sample_fps: Fraction | None = None) -> None:
         root = data / "room_actions"
         weights = data.parent / "weights" / "leaf-cls-224.pt"
         (folder / "models").mkdir(exist_ok=True)
@@ -50,6 +51,9 @@ class Bench:
         )
         prepare_computation()
         self.config = (root / "config.xml").read_text()
+        if sample_fps is not None:
+            attribute = f'<TimelineLabels model_sample_fps="{float(sample_fps):g}" '
+            self.config = self.config.replace("<TimelineLabels ", attribute)
         self.resources = build_resources(settings, download_weights=False)
         model = ProjectModel.create(self.config, resources=self.resources, project="bench")
         (self.control,) = model.models
@@ -72,7 +76,7 @@ class Bench:
                 known,
                 resources=self.resources,
                 folder=Path(trial),
-                features_of=lambda source, _: self.control.features_of(source),
+                features_of=lambda source: self.control.features_of(source.video),
                 test=unseen,
             )
         return result.controls[0].scores

@@ -61,9 +61,8 @@ def bench(resources, tmp_path):
     """The arguments that both functions share; `learned_from` tells what was trained on what."""
     features = {}
 
-    def features_of(source, model_path):
-        path = resources.media.fetch(source)
-        features[source] = resources.features.extract(path, resources.backbones.open(model_path))
+    def features_of(source):
+        features[source] = resources.extract(source)
         return features[source]
 
     return {

@@ -212,6 +212,38 @@ def test_a_video_of_one_frame_and_no_duration_has_features(tmp_path: Path, store
     assert store.extract(raw, TinyBackbone()).duration == Fraction(3, 25)
 
 
+def test_a_sampled_video_has_features_of_its_own_and_of_fewer_frames(
+    video: Path, store: FeatureStore, tmp_path: Path
+):
+    log = tmp_path / "log"
+    every = store.extract(video, TinyBackbone())
+    sampled = store.extract(video, TinyBackbone(log=log), sample_fps=Fraction(5))
+
+    # The video begins at 0.4 s and has 25 frames a second.
+    assert np.array_equal(sampled.pts, every.pts[::5])
+    assert np.array_equal(sampled.values, every.values[::5])
+    assert np.array_equal(sampled.thumbnails, every.thumbnails[::5])
+    assert (sampled.sample_fps, every.sample_fps) == (5, None)
+    assert sampled.duration == every.duration
+    assert sampled.path != every.path
+    assert embedded(log) == len(sampled.pts)
+    fingerprint = TinyBackbone().fingerprint
+    assert store.load(every.media_hash, fingerprint).path == every.path
+    assert store.load(every.media_hash, fingerprint, Fraction(5)).path == sampled.path
+    assert store.load(every.media_hash, fingerprint, Fraction(6)) is None
+
+
+def test_without_a_duration_a_sampled_video_ends_where_the_whole_one_does(
+    tmp_path: Path, store: FeatureStore
+):
+    """The last frames are not looked at, and count all the same."""
+    raw = write_video(
+        tmp_path / "raw.gif", numbered_frame, count=13, codec="gif", pixel_format="rgb8"
+    )
+    every = store.extract(raw, TinyBackbone())
+    assert store.extract(raw, TinyBackbone(), sample_fps=Fraction(2)).duration == every.duration
+
+
 # ----------------------------------------------------------------------------------------- identity
 
 

@@ -53,6 +53,17 @@ def test_whole_numbers_of_frames_share_a_step(fps, frames_a_step):
     np.testing.assert_allclose(means, expected)
 
 
+@pytest.mark.parametrize("fps", [1, 2, 5, 10, 25])
+def test_what_changes_evenly_comes_back_at_its_own_time(fps):
+    """At one frame a step, a step is that frame, not the time until the next one."""
+    times = np.arange(12 * fps) / fps
+    steps = TimeSteps.of(times)
+    back = steps.to_frames(steps.pool(times[:, None].astype(np.float32)))[:, 0]
+    inner = slice(fps, -fps)
+    allowed = 1e-4 if fps >= 5 else STEP_SECONDS * np.ceil(5 / fps)  # empty steps hold their values
+    np.testing.assert_allclose(back[inner], times[inner], atol=allowed)
+
+
 def test_a_step_without_frames_shows_what_the_one_before_it_showed():
     steps = TimeSteps.of(np.array([0.0, 1.0, 1.1]))
     assert steps.pool(np.array([[1.0], [5.0], [7.0]]))[:, 0].tolist() == [1, 1, 1, 1, 1, 6]

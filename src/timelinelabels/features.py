@@ -1,7 +1,7 @@
 """The feature store: one file a video and backbone, made once, found by content.
 
 A file's key is made of the hash of the video's content, the backbone's fingerprint (weights and the
-code that runs them) and the version of the sampling done here. A replaced video or another backbone
+code that runs them), and how frames are chosen, decoded and scaled. A replaced video or another backbone
 therefore has other features by construction, and equal videos under two names share theirs.
 
 Any number of processes may share a store. While one extracts a video, the others that want the same
@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -40,6 +40,7 @@ from timelinelabels.feature_folder import (
     tidy,
     unless_in_the_making,
 )
+from timelinelabels.frame_sampling import SAMPLING_VERSION
 from timelinelabels.prefetch import computed_in_order, prefetched
 from timelinelabels.timestamps import DamagedSpan
 
@@ -54,9 +55,9 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[int, int | None], None]
 """Called with frames done and the expected total (None: the file does not say)."""
 
-_SAMPLING = "every frame, 2"
-"""Part of the key: which frames are embedded and how they are decoded and scaled. Change it when
-`video` or `pictures` change what a backbone sees."""
+_DECODING = "every frame, 2"
+"""Part of the key: how frames are decoded and scaled. Change it when `video` or `pictures` change what a
+backbone sees."""
 
 _BATCHES_AHEAD = 4  # decoded batches that wait for the network: enough that it never waits
 
@@ -79,6 +80,8 @@ class Features:
     path: Path
     """The feature file."""
     damage: tuple[DamagedSpan, ...]
+    sample_fps: Fraction | None = None
+    """Frames a second that were looked at (`frame_sampling`); None: every frame."""
 
     @property
     def times(self) -> NDArray[np.float64]:
@@ -93,6 +96,8 @@ class CacheParams:
     folder: Path
     max_bytes: int | None = None
     progress: Progress | None = None
+    sample_fps: Fraction | None = None
+    """Frames a second to look at; None: every frame."""
 
 
 class FeatureStore:
@@ -114,7 +119,9 @@ class FeatureStore:
         """The memo folder for `content_hash` and `known_content_hash`."""
         return self.folder / "hashes"
 
-    def load(self, media_hash: str, backbone_fingerprint: str) -> Features | None:
+    def load(
+        self, media_hash: str, backbone_fingerprint: str, sample_fps: Fraction | None = None
+    ) -> Features | None:
         """The features if they are there; never extracts. Marks them as recently used.
 
         A damaged file is removed with a warning, and None is returned.
@@ -122,7 +129,7 @@ class FeatureStore:
         Raises:
             FeatureStoreError: the folder cannot be read.
         """
-        path = self._path(media_hash, backbone_fingerprint)
+        path = self._path(media_hash, backbone_fingerprint, sample_fps)
         with cache_folder_errors(path.parent):
             try:
                 arrays, record = read_feature_file(path)
@@ -144,30 +151,49 @@ class FeatureStore:
             media_hash=record.media_hash,
             path=path,
             damage=record.damage,
+            sample_fps=sample_fps,
         )
 
     def extract(
-        self, video_path: Path, backbone: Backbone, *, progress: Progress | None = None
+        self,
+        video_path: Path,
+        backbone: Backbone,
+        *,
+        sample_fps: Fraction | None = None,
+        progress: Progress | None = None,
     ) -> Features:
         """The features of a video: loaded, or made now.
 
         Where another process is making them, this one waits for it and then loads them.
+
+        Args:
+            video_path: the file.
+            backbone: that describes its frames.
+            sample_fps: frames a second to look at; None: every frame.
+            progress: called as frames are done.
 
         Raises:
             VideoError: the video is missing or cannot be read, or it changes meanwhile.
             FeatureStoreError: the folder cannot be written, or the backbone's features are useless.
         """
         media_hash = self._hash(video_path)
-        features = self.load(media_hash, backbone.fingerprint)
+        features = self.load(media_hash, backbone.fingerprint, sample_fps)
         if features is not None:
             return features
-        path = self._path(media_hash, backbone.fingerprint)
+        path = self._path(media_hash, backbone.fingerprint, sample_fps)
         with sole_maker(path):
-            features = self.load(media_hash, backbone.fingerprint)
+            features = self.load(media_hash, backbone.fingerprint, sample_fps)
             if features is None:
                 remove_partials(path)
-                self._make(path, video_path, media_hash, backbone, progress)
-                features = self.load(media_hash, backbone.fingerprint)
+                self._make(
+                    path,
+                    video_path,
+                    media_hash,
+                    backbone,
+                    sample_fps=sample_fps,
+                    progress=progress,
+                )
+                features = self.load(media_hash, backbone.fingerprint, sample_fps)
                 if features is None:
                     raise FeatureStoreError(f"{path} was removed or altered as soon as it was made")
         tidy(path.parent, keep=path, max_bytes=self.max_bytes)
@@ -181,9 +207,14 @@ class FeatureStore:
                 except DamagedFeatureFileError:
                     path.unlink()
 
-    def _path(self, media_hash: str, backbone_fingerprint: str) -> Path:
+    def _path(
+        self, media_hash: str, backbone_fingerprint: str, sample_fps: Fraction | None
+    ) -> Path:
         """The video's hash first, for people; then what makes the key exact."""
-        key = "\0".join([FORMAT_VERSION, _SAMPLING, media_hash, backbone_fingerprint])
+        parts = [FORMAT_VERSION, _DECODING, media_hash, backbone_fingerprint]
+        if sample_fps is not None:
+            parts.append(f"{sample_fps} frames a second, {SAMPLING_VERSION}")
+        key = "\0".join(parts)
         digest = hashlib.sha256(key.encode()).hexdigest()
         return self.folder / "features" / f"{media_hash[:16]}-{digest[:32]}{SUFFIX}"
 
@@ -202,6 +233,8 @@ class FeatureStore:
         video_path: Path,
         media_hash: str,
         backbone: Backbone,
+        *,
+        sample_fps: Fraction | None,
         progress: Progress | None,
     ) -> None:
         from timelinelabels.video import VideoReader
@@ -213,6 +246,7 @@ class FeatureStore:
                 video_path,
                 scaled_size=preparation.scaled_size,
                 crop_box=preparation.crop_box,
+                sample_fps=sample_fps,
                 batch_size=backbone.batch_frames,
             ) as reader,
             FeatureFileWriter(path, backbone.feature_dim) as writer,
@@ -226,9 +260,8 @@ class FeatureStore:
                     writer.append(values, batch.pts, batch.thumbnails)
                     anything = anything or bool(values.any())
                     done += len(batch.pts)
-                    last_pts = batch.pts[-2:]
                     if progress is not None:
-                        hint = reader.info.frame_count_hint
+                        hint = reader.expected_frames
                         progress(done, max(hint, done) if hint else None)
             if not anything:
                 raise FeatureStoreError(
@@ -245,7 +278,7 @@ class FeatureStore:
                     media_hash=media_hash,
                     backbone_fingerprint=backbone.fingerprint,
                     time_base=reader.info.time_base,
-                    duration=_duration(reader.info, last_pts),
+                    duration=_duration(reader.info, reader.newest_pts),
                     damage=tuple(reader.damage),
                 )
             )
@@ -258,7 +291,12 @@ def cached_feature_extraction(
 ) -> Features:
     """The features of a video, from the cache if they are there; see `FeatureStore.extract`."""
     store = FeatureStore(cache_params.folder, max_bytes=cache_params.max_bytes)
-    return store.extract(Path(video_path), yolo_model, progress=cache_params.progress)
+    return store.extract(
+        Path(video_path),
+        yolo_model,
+        sample_fps=cache_params.sample_fps,
+        progress=cache_params.progress,
+    )
 
 
 def cached_yolo_predict(
@@ -294,11 +332,11 @@ def _as_float16(backbone: Backbone, values: NDArray[np.float32], count: int) -> 
     return half
 
 
-def _duration(info: VideoInfo, last_pts: NDArray[np.int64]) -> Fraction:
+def _duration(info: VideoInfo, last_pts: Sequence[int]) -> Fraction:
     """Seconds: the container's, else the end of the last frame (as long as the one before it)."""
     if info.duration is not None:
         return info.duration
-    end = int(last_pts[-1]) * info.time_base
+    end = last_pts[-1] * info.time_base
     if len(last_pts) == 2:
-        return end + int(last_pts[1] - last_pts[0]) * info.time_base
+        return end + (last_pts[1] - last_pts[0]) * info.time_base
     return end + (1 / info.average_fps if info.average_fps else info.time_base)

@@ -17,7 +17,7 @@ from enum import Enum
 
 from timelinelabels import extraction
 from timelinelabels.control_models.project_model import ProjectModel
-from timelinelabels.control_models.resources import Resources
+from timelinelabels.control_models.resources import FeatureSource, Resources
 from timelinelabels.errors import (
     ConfigError,
     LabelStudioError,
@@ -231,22 +231,22 @@ class Pusher:
 
     def _features(
         self, model: ProjectModel, task: PredictedTask
-    ) -> Mapping[tuple[str, str | None], Features]:
+    ) -> Mapping[FeatureSource, Features]:
         """The features of a task.
 
         Raises:
             _MissingError: some are being extracted.
             MediaError: some cannot be had.
         """
-        found: dict[tuple[str, str | None], Features] = {}
+        found: dict[FeatureSource, Features] = {}
         missing = []
         for source in sorted(model.sources(task.data), key=str):
-            features = extraction.find_features(self._resources, *source)
+            features = extraction.find_features(self._resources, source)
             if features is not None:
                 found[source] = features
                 continue
             state = extraction.want_extraction(
-                self._store, self._resources, *source, task_id=str(task.id)
+                self._store, self._resources, source, task_id=str(task.id)
             )
             if not state.outstanding or state.error is not None:
                 # What failed may succeed later, but must not keep the others waiting.

@@ -84,6 +84,8 @@ class StreamClock:
         self._failed = False
         self.last: int | None = None
         """PTS of the newest frame that was let through."""
+        self.newest: tuple[int, ...] = ()
+        """PTS of the last two frames, ascending; frames that were passed over count."""
         self._damaged_from: tuple[int, str] | None = None
 
     @property
@@ -91,12 +93,22 @@ class StreamClock:
         """Whether packets were sent after the newest frame's whose own frames never came."""
         return self._stamped is not False and any(map(self._is_new, self._waiting))
 
+    @property
+    def frames_are_stamped(self) -> bool:
+        """Whether each frame carries its own PTS, so that frames may be left out undecoded."""
+        return bool(self._stamped)
+
     def sent(self, packet: Packet[VideoStream]) -> None:
         """`packet` is about to be decoded."""
         if self._decoding_order and packet.dts is not None:
             bisect.insort(self._unused, packet.dts)
         elif packet.pts is not None and not packet.is_discard and self._is_new(packet.pts):
             self._waiting.add(packet.pts)
+
+    def passed_over(self, packet: Packet[VideoStream]) -> None:
+        """The frame of `packet` is not wanted and may be left undecoded."""
+        if packet.pts is not None:
+            self._note(packet.pts)
 
     def failed(self, packet: Packet[VideoStream] | None, error: Exception) -> None:
         """`packet` (None: the end of the stream) gave `error`; it is skipped."""
@@ -137,6 +149,7 @@ class StreamClock:
         else:
             self._end_damage(pts)
         self.last = pts
+        self._note(pts)
         return pts
 
     def unusable(self, pts: int, error: Exception) -> None:
@@ -149,7 +162,7 @@ class StreamClock:
         if self._failed and self.awaits_frames:
             self._begin_damage(min(filter(self._is_new, self._waiting)), self._undecodable())
         if self.last is not None and self._damaged_from is None and expected_end is not None:
-            reached = self.last + round(self._frame_length or 0)
+            reached = self.newest[-1] + round(self._frame_length or 0)
             if expected_end - reached * self._time_base > _SHORTFALL:
                 self._begin_damage(reached, CUT_OFF)
         self._end_damage(None)
@@ -175,6 +188,9 @@ class StreamClock:
     def _counted(self, index: int) -> int:
         assert self._frame_length is not None
         return self._start + round(index * self._frame_length)
+
+    def _note(self, pts: int) -> None:
+        self.newest = tuple(sorted({*self.newest, pts})[-2:])
 
     def _is_new(self, stamp: int) -> bool:
         return self.last is None or stamp > self.last

@@ -23,6 +23,7 @@ import numpy as np
 
 from timelinelabels.containers import expected_end, open_container, video_stream
 from timelinelabels.errors import VideoError
+from timelinelabels.frame_sampling import FrameSampling, with_need
 from timelinelabels.pictures import BoxRule, Orientation, PictureConverter, SizeRule
 from timelinelabels.thumbnails import CELLS, ThumbnailMaker
 from timelinelabels.timestamps import DamagedSpan, StreamClock
@@ -98,6 +99,7 @@ class VideoReader:
         path: the file.
         scaled_size: displayed (width, height) → size to scale to; None keeps the size.
         crop_box: scaled (width, height) → (left, top, right, bottom); None keeps everything.
+        sample_fps: frames a second to give, see `frame_sampling`; None gives every frame.
         batch_size: frames per batch (the last one may hold fewer).
 
     Raises:
@@ -114,6 +116,7 @@ class VideoReader:
         *,
         scaled_size: SizeRule | None = None,
         crop_box: BoxRule | None = None,
+        sample_fps: Fraction | None = None,
         batch_size: int = 8,
     ) -> None:
         if batch_size < 1:
@@ -121,6 +124,8 @@ class VideoReader:
         self._path = Path(path)
         self._scaled_size = scaled_size
         self._crop_box = crop_box
+        self._sample_fps = sample_fps
+        self._sampling: FrameSampling | None = None  # from the first frame on
         self._batch_size = batch_size
         self._batches: Iterator[FrameBatch] | None = None
 
@@ -173,6 +178,30 @@ class VideoReader:
         """The damaged stretches met so far; complete once the iteration has ended."""
         return list(self._clock.spans)
 
+    @property
+    def newest_pts(self) -> tuple[int, ...]:
+        """PTS of the last two frames met so far, whether they are given or not; ascending."""
+        return self._clock.newest
+
+    @property
+    def expected_frames(self) -> int | None:
+        """About how many frames will be given, for progress only; None: the file does not say."""
+        hint, info = self.info.frame_count_hint, self.info
+        if hint is None or self._sample_fps is None:
+            return hint
+        seconds = info.duration or (hint / info.average_fps if info.average_fps else None)
+        return hint if seconds is None else min(hint, max(1, round(seconds * self._sample_fps)))
+
+    def _takes(self, pts: int) -> bool:
+        """Whether to give the frame that was just decoded; the first one begins the sampling."""
+        if self._sample_fps is None:
+            return True
+        if self._sampling is None:
+            self._sampling = FrameSampling(
+                self._sample_fps, time_base=self.info.time_base, first=pts
+            )
+        return self._sampling.takes(pts)
+
     def _batched(
         self,
         first: VideoFrame,
@@ -188,7 +217,7 @@ class VideoReader:
         delivered = False
         while frame is not None:
             pts = self._clock.stamp(frame)
-            if pts is not None:
+            if pts is not None and self._takes(pts):
                 try:
                     converter.convert(frame, into=pictures[len(stamps)])
                     thumbnails[len(stamps)] = miniature.make(frame)
@@ -232,8 +261,7 @@ class VideoReader:
         self, container: InputContainer, stream: VideoStream, *, after: int | None = None
     ) -> Iterator[VideoFrame]:
         """The frames whose PTS is greater than `after`; what gives an error is passed over."""
-        for packet in self._packets(container, stream):
-            self._clock.sent(packet)
+        for packet in self._wanted_packets(container, stream):
             try:
                 frames = stream.decode(packet)
             except av.EOFError:
@@ -244,6 +272,30 @@ class VideoReader:
             for frame in frames:
                 if after is None or (frame.pts is not None and frame.pts > after):
                     yield frame
+
+    def _wanted_packets(
+        self, container: InputContainer, stream: VideoStream
+    ) -> Iterator[Packet[VideoStream]]:
+        """The packets to decode now, the decoder told how much of each is wanted, the clock told of it."""
+        packets = self._packets(container, stream)
+        for packet in packets:
+            self._clock.sent(packet)
+            yield packet
+            if self._sampling is not None and self._clock.frames_are_stamped:
+                break
+        else:
+            return
+        decoder, alone = stream.codec_context, stream.codec_context.codec.intra_only
+        for packet, needed in with_need(packets, self._sampling):
+            if needed:
+                decoder.skip_frame = "DEFAULT"
+                self._clock.sent(packet)
+                yield packet
+            else:
+                self._clock.passed_over(packet)
+                decoder.skip_frame = "NONREF"
+                if not alone:
+                    yield packet
 
     def _packets(
         self, container: InputContainer, stream: VideoStream

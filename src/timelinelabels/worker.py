@@ -153,11 +153,11 @@ class Worker:
         return True
 
     def _extract(self, item: WorkItem, lease: "_Lease") -> None:
-        source, model_path = item.payload["source"], item.payload["model_path"]
-        backbone = self._resources.backbones.open(model_path)
-        logger.info("Extracting features: %s", shown(source))
-        path = self._resources.media.fetch(source, task_id=item.payload.get("task_id"))
-        self._resources.features.extract(path, backbone, progress=lease.frames_done)
+        source = extraction.source_of(item.payload)
+        logger.info("Extracting features: %s", shown(source.video))
+        self._resources.extract(
+            source, task_id=item.payload.get("task_id"), progress=lease.frames_done
+        )
         self._store.complete(item)
         pushing.hasten_task_pushes(self._store, item.key)
 
@@ -241,11 +241,11 @@ class Worker:
         outstanding = False
         for task in tasks:
             try:
-                for source, model_path in project.sources(task.data):
-                    features = extraction.find_features(self._resources, source, model_path)
-                    if features is None or self._resources.media.check_is_due(source):
+                for source in project.sources(task.data):
+                    features = extraction.find_features(self._resources, source)
+                    if features is None or self._resources.media.check_is_due(source.video):
                         state = extraction.want_extraction(
-                            self._store, self._resources, source, model_path, task_id=task.task_id
+                            self._store, self._resources, source, task_id=task.task_id
                         )
                         # What failed once may succeed later, but must not keep the others waiting.
                         outstanding |= state.outstanding and state.error is None

@@ -31,6 +31,8 @@ SIMPLE = TRAINABLE.replace('model_trainable="true"', 'model_score_threshold="0.0
     '<Label value="Ball in frame"/>', '<Label value="Ball" predicted_values="ball,floor"/>'
 )
 
+SIMPLE_SAMPLED = SIMPLE.replace("model_score", 'model_sample_fps="5" model_score')
+
 
 @pytest.fixture
 def resources(model_root, warm_cache, scenes):
@@ -105,6 +107,48 @@ def test_after_learning_it_predicts_what_it_was_shown(resources, scenes):
     assert len(covered & true) / len(covered | true) > 0.7
     assert {r["to_name"] for r in regions} == {"video"}
     assert {r["from_name"] for r in regions} == {"videoLabels"}
+
+
+@pytest.mark.parametrize("rate", ["5", "12.5"])
+def test_a_sampled_control_learns_and_predicts_on_every_tick(resources, scenes, rate):
+    xml = TRAINABLE.replace("model_trainable", f'model_sample_fps="{rate}" model_trainable')
+    model = model_of(resources, xml)
+    version = model.learn([task_of(scene, n) for n, scene in enumerate(scenes[:2])], 1)
+    assert version.manifest["learned_from"]["frames"] == 2 * 100 / 25 * float(rate)
+    assert version.manifest["parameters"]["sample_fps"] == str(Fraction(rate))
+    features = model.features_of(scenes[0].path.name)
+    prediction = model.predict(features)
+    assert len(features.values) == 4 * float(rate)
+    assert prediction.probabilities.shape == (100, 2)
+    covered = np.zeros(100, dtype=bool)
+    for region in model.predict_regions(scenes[0].path):
+        if region["value"]["timelinelabels"] == ["Ball in frame"]:
+            (item,) = region["value"]["ranges"]
+            covered[item["start"] - 1 : item["end"]] = True
+    true = np.zeros(100, dtype=bool)
+    for start, end in scenes[0].truth["Ball in frame"]:
+        true[start - 1 : end] = True
+    assert (covered & true).sum() / (covered | true).sum() > 0.7
+
+
+def test_sampled_and_whole_features_of_a_video_are_kept_apart(resources, scenes):
+    every, some = model_of(resources), model_of(resources, SIMPLE_SAMPLED)
+    data = {"video": scenes[0].path.name}
+    assert every.source_of(data) != some.source_of(data)
+    whole, sampled = (resources.extract(model.source_of(data)) for model in (every, some))
+    assert np.array_equal(sampled.pts, whole.pts[::5])
+    assert resources.find_features(some.source_of(data)).path == sampled.path
+    assert resources.find_features(every.source_of(data)).path == whole.path
+
+
+def test_sampled_simple_mode_says_between_frames_what_lies_between(resources, scenes):
+    model = model_of(resources, SIMPLE_SAMPLED)
+    features = model.features_of(scenes[0].path.name)
+    at_frames = model.backbone.class_probabilities(features.values)[:, :2].sum(axis=1)
+    said = model.predict(features).probabilities[:, 0]
+    np.testing.assert_allclose(said[::5], at_frames, atol=1e-6)
+    middle = at_frames[:-1] + 0.4 * np.diff(at_frames)
+    np.testing.assert_allclose(said[2:-5:5], middle, atol=1e-6)
 
 
 def test_a_manifest_holds_what_its_page_says(resources, scenes):

@@ -49,7 +49,7 @@ def test_the_guides_config_is_read_with_every_parameter():
         model_classifier_sequence_size="8" model_classifier_hidden_size="64"
         model_classifier_num_layers="2" model_classifier_f1_threshold="0.9"
         model_classifier_accuracy_threshold="0.99" model_score_threshold="0.25"
-        model_path="mine-cls.pt\""""
+        model_sample_fps="12.5" model_path="mine-cls.pt\""""
     )
     assert config == TimelineLabelsConfig(
         name="label",
@@ -67,6 +67,7 @@ def test_the_guides_config_is_read_with_every_parameter():
             accuracy_threshold=0.99,
         ),
         score_threshold=0.25,
+        sample_fps=Fraction(25, 2),
         model_path="mine-cls.pt",
     )
     assert config.label_map == {"Ball touch": 0, "Ball in frame": 1}
@@ -89,7 +90,7 @@ def test_parameters_left_out_have_the_guides_defaults():
 
 
 def test_every_attribute_of_the_table_has_a_sentence_for_the_documentation():
-    assert len({attribute.name for attribute in ATTRIBUTES}) == len(ATTRIBUTES) == 12
+    assert len({attribute.name for attribute in ATTRIBUTES}) == len(ATTRIBUTES) == 13
     assert all(
         attribute.help.endswith(".") and attribute.values.accepted for attribute in ATTRIBUTES
     )
@@ -463,6 +464,13 @@ def test_a_value_that_is_not_accepted_names_control_attribute_and_what_is_accept
     assert accepted in message
 
 
+@pytest.mark.parametrize("text", ["0", "0.99", "1001", "-5", "1/5", "5 fps"])
+def test_a_sampling_rate_out_of_range_is_refused_with_what_is_accepted(text):
+    message = refusal(config_of(f'model_sample_fps="{text}"'))
+    assert f'model_sample_fps="{text}"' in message
+    assert "a number of frames a second from 1 to 1000" in message
+
+
 @pytest.mark.parametrize(
     "attribute, nearest",
     [
@@ -474,6 +482,7 @@ def test_a_value_that_is_not_accepted_names_control_attribute_and_what_is_accept
         ("model_classifier_sequence_length", "model_classifier_sequence_size"),
         ("model_threshold", "model_score_threshold"),
         ("mode_trainable", "model_trainable"),
+        ("model_fps", "model_sample_fps"),
         ("scoreThreshold", "score_threshold"),
     ],
 )
@@ -586,6 +595,7 @@ CHANGES_BOTH = [
     config_of('model_trainable="true"'),
     config_of('model_classifier_epochs="5"'),
     config_of('model_path="other.pt"'),
+    config_of('model_sample_fps="5"'),
     config_of(labels=LABELS + '<Label value="new"/>'),
     config_of(labels='<Label value="Ball touch" alias="x"/><Label value="Ball in frame"/>'),
     config_of(video='<Video name="video" value="$video" frameRate="30"/>'),

@@ -165,6 +165,7 @@ CONFIGS = st.builds(
         accuracy_threshold=st.floats(0, 1),
     ),
     score_threshold=st.floats(0, 1),
+    sample_fps=st.none() | st.decimals(1, 1000, places=3).map(Fraction),
     model_path=st.none() | st.just("a b/ü-cls.pt"),
     skip=st.booleans(),
 )
@@ -187,6 +188,7 @@ def written(config: TimelineLabelsConfig) -> str:
         "model_score_threshold": config.score_threshold,
         "model_skip": config.skip,
         **({"model_path": config.model_path} if config.model_path else {}),
+        **({"model_sample_fps": f"{float(config.sample_fps):.3f}"} if config.sample_fps else {}),
     }
     labels = "".join(
         f"<Label value={quoteattr(label.value)} "

@@ -8,17 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from timelinelabels.errors import VideoError
+from timelinelabels.frame_sampling import FrameSampling
 from timelinelabels.labelstudio.timeline import Timeline
 
 
-def make(pts, time_base=Fraction(1, 12800), frame_rate=25, duration=None):
+def make(pts, time_base=Fraction(1, 12800), frame_rate=25, duration=None, sample_fps=None):
     pts = np.asarray(pts, dtype=np.int64)
     steps = np.diff(pts)
     last = int(np.median(steps)) if len(steps) else int(1 / (time_base * 25))
     if duration is None:
         duration = (int(pts[-1]) + last) * time_base
     return Timeline.of(
-        pts, time_base=time_base, duration=Fraction(duration), frame_rate=Fraction(frame_rate)
+        pts,
+        time_base=time_base,
+        duration=Fraction(duration),
+        frame_rate=Fraction(frame_rate),
+        sample_fps=sample_fps,
     )
 
 
@@ -146,3 +151,81 @@ def test_whole_or_empty_targets_stay_whole_or_empty():
     for value in (0.0, 1.0):
         grid = np.full((timeline.length, 2), value, dtype=np.float32)
         assert (timeline.to_frames(grid) == value).all()
+
+
+# Sampled videos: `pts` are those of the frames that were looked at.
+
+
+def test_between_sampled_frames_values_change_evenly():
+    timeline = make([0, 2560, 5120], sample_fps=Fraction(5), duration=Fraction("0.6"))
+    grid = timeline.to_grid(np.array([[0.0], [1.0], [0.0]], np.float32))
+    expected = [0, 0.2, 0.4, 0.6, 0.8, 1, 0.8, 0.6, 0.4, 0.2, 0, 0, 0, 0, 0]
+    np.testing.assert_allclose(grid[:, 0], expected, atol=1e-6)
+
+
+def test_over_a_gap_in_the_file_itself_the_picture_stands_still():
+    timeline = make([0, 12800 * 4], sample_fps=Fraction(5), duration=Fraction(5))
+    grid = timeline.to_grid(np.array([[0.0], [1.0]], np.float32))
+    np.testing.assert_array_equal(grid[:, 0], np.repeat([0, 1], [100, 25]))
+
+
+def test_before_the_first_and_after_the_last_sampled_frame_values_hold():
+    timeline = make([25600, 28160], sample_fps=Fraction(5), duration=Fraction(3))
+    grid = timeline.to_grid(np.array([[0.25], [0.75]], np.float32))[:, 0]
+    assert set(grid[:51].tolist()) == {0.25}
+    assert set(grid[55:].tolist()) == {0.75}
+
+
+SAMPLED = {
+    "steps": st.lists(st.integers(1, 4000), min_size=1, max_size=120),
+    "start": st.integers(0, 100_000),
+    "grid_rate": st.fractions(1, 120, max_denominator=1001),
+    "rate": st.fractions(1, 60, max_denominator=1001),
+    "data": st.data(),
+}
+
+
+def sampled(start, steps, rate):
+    stamps = np.cumsum([start, *steps]).tolist()
+    sampling = FrameSampling(rate, time_base=Fraction(1, 12800), first=start)
+    return [pts for pts in stamps if sampling.takes(pts)], stamps
+
+
+@given(**SAMPLED)
+def test_on_any_sampled_video_an_edge_moves_by_less_than_a_period_and_a_picture(
+    steps, start, grid_rate, rate, data
+):
+    pts, every = sampled(start, steps, rate)
+    timeline = make(pts, frame_rate=grid_rate, sample_fps=rate)
+    first = data.draw(st.integers(0, timeline.length - 1))
+    last = data.draw(st.integers(first + 1, timeline.length))
+    grid = np.zeros((timeline.length, 1), dtype=np.float32)
+    grid[first:last] = 1
+    back = timeline.to_grid(timeline.to_frames(grid)) >= 0.5
+    wrong = np.flatnonzero(back[:, 0] != (grid[:, 0] >= 0.5))
+    # Seconds: the longest stretch without a frame that was looked at; a tick on either side.
+    reach = max(np.diff([*pts, every[-1] + max(steps)])) / 12800 + 2 / float(grid_rate) + 1e-6
+    for tick in wrong:
+        distance = min(abs(tick - first), abs(tick - last)) / float(grid_rate)
+        assert distance <= reach or tick / float(grid_rate) <= pts[0] / 12800
+
+
+@given(**SAMPLED)
+def test_interpolated_values_stay_between_those_of_their_neighbours(
+    steps, start, grid_rate, rate, data
+):
+    pts, _ = sampled(start, steps, rate)
+    timeline = make(pts, frame_rate=grid_rate, sample_fps=rate)
+    values = np.array(
+        data.draw(st.lists(st.floats(0, 1, width=32), min_size=len(pts), max_size=len(pts))),
+        dtype=np.float32,
+    )[:, None]
+    grid = timeline.to_grid(values)[:, 0]
+    before = timeline.shown_frames
+    after = np.minimum(before + 1, len(pts) - 1)
+    low, high = (
+        extreme(values[before, 0], values[after, 0]) for extreme in (np.minimum, np.maximum)
+    )
+    assert grid.dtype == np.float32
+    assert (low - 1e-6 <= grid).all()
+    assert (grid <= high + 1e-6).all()

@@ -3,7 +3,6 @@
 from rich.console import Console
 
 from timelinelabels.cli.console import frame_bar, print_error, progress_bars
-from timelinelabels.cli.offline import features_of_source
 from timelinelabels.control_models.project_model import ProjectModel
 from timelinelabels.errors import (
     ConfigError,
@@ -63,8 +62,8 @@ def annotate_project(
                 features = {}
                 for source in sorted(model.sources(task.data), key=str):
                     with frame_bar(progress, f"Task {task.id}") as report:
-                        features[source] = features_of_source(
-                            resources, *source, report, task_id=str(task.id)
+                        features[source] = resources.extract(
+                            source, task_id=str(task.id), progress=report
                         )
                 prediction = model.predict(task.data, features)
                 if prediction is not None:

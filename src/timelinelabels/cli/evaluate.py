@@ -174,7 +174,8 @@ def _bench(media_folders: list[Path]) -> Iterator[_Bench]:
     import tempfile
 
     from timelinelabels.cli.console import frame_bar, make_console, progress_bars
-    from timelinelabels.cli.offline import features_of_source, offline_settings
+    from timelinelabels.cli.offline import offline_settings
+    from timelinelabels.control_models import FeatureSource
     from timelinelabels.features import Features
     from timelinelabels.runtime import build_resources
 
@@ -185,9 +186,9 @@ def _bench(media_folders: list[Path]) -> Iterator[_Bench]:
     ):
         bar = progress.add_task("Reading videos", total=None, note="")
 
-        def features_of(source: str, model_path: str | None) -> Features:
-            with frame_bar(progress, Path(source).name) as frames:
-                found = features_of_source(resources, source, model_path, frames)
+        def features_of(source: FeatureSource) -> Features:
+            with frame_bar(progress, Path(source.video).name) as frames:
+                found = resources.extract(source, progress=frames)
             progress.advance(bar)
             return found
 

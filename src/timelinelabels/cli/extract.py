@@ -21,8 +21,9 @@ def extract(
     Example: timelinelabels extract --config config.xml videos/*.mp4
     """
     from timelinelabels.cli.console import frame_bar, make_console, print_error, progress_bars
-    from timelinelabels.cli.offline import features_of_source, offline_settings
+    from timelinelabels.cli.offline import offline_settings
     from timelinelabels.cli.options import read_config
+    from timelinelabels.control_models import FeatureSource
     from timelinelabels.errors import MediaError, VideoError
     from timelinelabels.labelstudio.config import parse_label_config
     from timelinelabels.runtime import build_resources
@@ -32,19 +33,18 @@ def extract(
     controls = parse_label_config(
         read_config(config), default_score_threshold=settings.model_score_threshold
     )
-    model_paths = sorted({control.model_path for control in controls if not control.skip}, key=str)
+    kinds = sorted({(c.model_path, c.sample_fps) for c in controls if not c.skip}, key=str)
     console = make_console()
     failed = 0
     with progress_bars(console) as progress:
         bar = progress.add_task("Videos", total=len(videos), note="")
         for video in videos:
-            for model_path in model_paths:
+            for kind in kinds:
+                source = FeatureSource(str(video.absolute()), *kind)
                 started = time.perf_counter()
                 try:
                     with frame_bar(progress, video.name) as report:
-                        features = features_of_source(
-                            resources, str(video.absolute()), model_path, report
-                        )
+                        features = resources.extract(source, progress=report)
                 except (MediaError, VideoError) as error:
                     failed += 1
                     print_error(console, error)

@@ -11,7 +11,6 @@ from timelinelabels.errors import PayloadError
 
 if TYPE_CHECKING:
     from timelinelabels.control_models import ProjectModel, Resources
-    from timelinelabels.features import Features
     from timelinelabels.settings import Settings
     from timelinelabels.store import Store
 
@@ -57,29 +56,3 @@ def open_project(
         read_config(config), resources=resources, project=key, heads=store.heads(key)
     )
     return store, resources, model
-
-
-def features_of_source(
-    resources: "Resources",
-    source: str,
-    model_path: str | None,
-    progress: object = None,
-    *,
-    task_id: str | None = None,
-) -> "Features":
-    """Features of a video source, extracted where they are not cached.
-
-    Args:
-        resources: what the models share.
-        source: the video's address as task data give it.
-        model_path: names the backbone.
-        progress: called with frames done and expected.
-        task_id: of a task of Label Studio: a cloud storage gives its files to tasks only.
-
-    Raises:
-        MediaError: the file cannot be had.
-        VideoError: it is not a readable video.
-    """
-    path = resources.media.fetch(source, task_id=task_id)
-    backbone = resources.backbones.open(model_path)
-    return resources.features.extract(path, backbone, progress=progress)  # type: ignore[arg-type]

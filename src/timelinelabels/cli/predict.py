@@ -47,7 +47,7 @@ def predict(
         raise typer.BadParameter("give either --tasks FILE or one or more VIDEO files")
     _make_folder(output)  # before the work, not after it
     from timelinelabels.cli.console import frame_bar, make_console, print_error, progress_bars
-    from timelinelabels.cli.offline import features_of_source, offline_settings, open_project
+    from timelinelabels.cli.offline import offline_settings, open_project
     from timelinelabels.errors import ConfigError, MediaError, TrainingError, VideoError
     from timelinelabels.labelstudio.payloads import parse_export
     from timelinelabels.runtime import model_version
@@ -77,11 +77,9 @@ def predict(
                 result = {"id": int(task_id), **result}
             try:
                 features = {}
-                for source, model_path in sorted(model.sources(data), key=str):
-                    with frame_bar(progress, Path(source).name) as report:
-                        features[source, model_path] = features_of_source(
-                            resources, source, model_path, report
-                        )
+                for source in sorted(model.sources(data), key=str):
+                    with frame_bar(progress, Path(source.video).name) as report:
+                        features[source] = resources.extract(source, progress=report)
                 prediction = model.predict(data, features)
                 if prediction is not None:
                     result["predictions"] = [{"model_version": version, **prediction}]

@@ -31,7 +31,7 @@ def train(
     Example: timelinelabels train --config config.xml --tasks export.json
     """
     from timelinelabels.cli.console import frame_bar, make_console, progress_bars
-    from timelinelabels.cli.offline import features_of_source, offline_settings, open_project
+    from timelinelabels.cli.offline import offline_settings, open_project
     from timelinelabels.errors import ConfigError, MediaError, VideoError
     from timelinelabels.labelstudio.payloads import parse_export
     from timelinelabels.metrics import FrameScores
@@ -49,9 +49,9 @@ def train(
         videos = progress.add_task("Reading videos", total=len(exported), note="")
         for task in exported:
             try:
-                for source, model_path in sorted(model.sources(task.data), key=str):
-                    with frame_bar(progress, Path(source).name) as report:
-                        features_of_source(resources, source, model_path, report)
+                for source in sorted(model.sources(task.data), key=str):
+                    with frame_bar(progress, Path(source.video).name) as report:
+                        resources.extract(source, progress=report)
             except (MediaError, VideoError):
                 pass  # learn() meets it again, leaves the task out and gives the reason
             progress.advance(videos)

@@ -50,6 +50,7 @@ def timeline_of(features: Features, config: TimelineLabelsConfig) -> Timeline:
         time_base=features.time_base,
         duration=features.duration,
         frame_rate=config.frame_rate,
+        sample_fps=features.sample_fps,
     )
 
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from timelinelabels.control_models.class_matching import match_classes
-from timelinelabels.control_models.resources import Resources
+from timelinelabels.control_models.resources import FeatureSource, Resources
 from timelinelabels.control_models.timeline_labels import TimelineLabelsModel
 from timelinelabels.features import Features
 from timelinelabels.labelstudio.config import TimelineLabelsConfig, parse_label_config
@@ -126,22 +126,22 @@ class ProjectModel:
             parts.append(UNTRAINED)
         return " · ".join(parts)
 
-    def sources(self, data: Mapping[str, Any]) -> set[tuple[str, str | None]]:
-        """The (video source, model_path) pairs whose features a task needs.
+    def sources(self, data: Mapping[str, Any]) -> set[FeatureSource]:
+        """What a task needs features of.
 
         Raises:
             MediaError: the task's data names no video.
         """
-        return {(model.config.video_source(data), model.config.model_path) for model in self.models}
+        return {model.source_of(data) for model in self.models}
 
     def predict(
-        self, data: Mapping[str, Any], features_of: Mapping[tuple[str, str | None], Features]
+        self, data: Mapping[str, Any], features_of: Mapping[FeatureSource, Features]
     ) -> dict[str, Any] | None:
         """One task's prediction in Label Studio's format, without its version.
 
         Args:
             data: the task's data.
-            features_of: features by (video source, model_path).
+            features_of: features of all `sources`.
 
         Returns:
             {"result": regions, "score": mean certainty}, or None where nothing can predict yet.
@@ -154,8 +154,7 @@ class ProjectModel:
         certainties: list[float] = []
         for model in self.models:
             task_model = replace(model, config=model.config.for_task(data))
-            key = (model.config.video_source(data), model.config.model_path)
-            prediction = task_model.predict(features_of[key])
+            prediction = task_model.predict(features_of[model.source_of(data)])
             if prediction is not None:
                 regions.extend(prediction.regions)
                 certainties.append(prediction.certainty)

@@ -2,7 +2,9 @@
 
 import threading
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 from timelinelabels.backbones import (
     PUBLISHED_AT,
@@ -14,7 +16,7 @@ from timelinelabels.backbones import (
 )
 from timelinelabels.content_hash import known_content_hash
 from timelinelabels.errors import WeightsNotFoundError
-from timelinelabels.features import Features, FeatureStore
+from timelinelabels.features import Features, FeatureStore, Progress
 from timelinelabels.labelstudio.media import MediaResolver
 from timelinelabels.model_registry import ModelRegistry
 
@@ -87,6 +89,17 @@ class Backbones:
         )
 
 
+class FeatureSource(NamedTuple):
+    """What features are made of: which frames of which video, seen by which backbone."""
+
+    video: str
+    """The video's address as task data give it."""
+    model_path: str | None
+    """Names the backbone; None: the default one."""
+    sample_fps: Fraction | None = None
+    """Frames a second to look at; None: every frame."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Resources:
     """Everything that a control model needs besides its config."""
@@ -100,8 +113,8 @@ class Resources:
     # Budget of one control's training; None: no limit.
     max_training_seconds: float | None = None
 
-    def find_features(self, source: str, model_path: str | None) -> Features | None:
-        """Cached features of a video source; None where they must be extracted first.
+    def find_features(self, source: FeatureSource) -> Features | None:
+        """Cached features; None where they must be extracted first.
 
         Neither downloads nor reads the media file, which may have been dropped meanwhile.
 
@@ -109,11 +122,33 @@ class Resources:
             MediaError: the source is refused or missing.
             CheckpointError: the backbone cannot be used.
         """
-        media_hash = self.media.known_hash(source)
+        media_hash = self.media.known_hash(source.video)
         if media_hash is None:
-            path = self.media.locate(source)
+            path = self.media.locate(source.video)
             if path is not None:
                 media_hash = known_content_hash(path, memo=self.features.hashes)
         if media_hash is None:
             return None
-        return self.features.load(media_hash, self.backbones.open(model_path).fingerprint)
+        fingerprint = self.backbones.open(source.model_path).fingerprint
+        return self.features.load(media_hash, fingerprint, source.sample_fps)
+
+    def extract(
+        self, source: FeatureSource, *, task_id: str | None = None, progress: Progress | None = None
+    ) -> Features:
+        """Features, the video fetched first; extracted where they are not cached.
+
+        Args:
+            source: what to make features of.
+            task_id: of a task of Label Studio: a cloud storage gives its files to tasks only.
+            progress: called with frames done and expected.
+
+        Raises:
+            MediaError: the file cannot be had.
+            VideoError: it is not a readable video.
+            CheckpointError: the backbone cannot be used.
+        """
+        path = self.media.fetch(source.video, task_id=task_id)
+        backbone = self.backbones.open(source.model_path)
+        return self.features.extract(
+            path, backbone, sample_fps=source.sample_fps, progress=progress
+        )

@@ -26,7 +26,7 @@ from timelinelabels.control_models.examples import (
     sequence_of,
     timeline_of,
 )
-from timelinelabels.control_models.resources import Resources
+from timelinelabels.control_models.resources import FeatureSource, Resources
 from timelinelabels.features import CacheParams, Features, cached_feature_extraction
 from timelinelabels.labelstudio.config import TimelineLabelsConfig
 from timelinelabels.labelstudio.payloads import AnnotatedTask, parse_webhook
@@ -226,17 +226,32 @@ class TimelineLabelsModel(ControlModel):
 
     def features_of(self, source: str) -> Features:
         """Features of a task's video source, fetched and extracted where they are not cached."""
-        features = self.resources.find_features(source, self.config.model_path)
-        if features is not None:
-            return features
-        return self.resources.features.extract(self.resources.media.fetch(source), self.backbone)
+        wanted = self._seen_as(source)
+        return self.resources.find_features(wanted) or self.resources.extract(wanted)
+
+    def source_of(self, data: Mapping[str, Any]) -> FeatureSource:
+        """What this control needs features of, to predict the task with these data.
+
+        Raises:
+            MediaError: the task's data name no video.
+        """
+        return self._seen_as(self.config.video_source(data))
+
+    def _seen_as(self, video: str) -> FeatureSource:
+        return FeatureSource(
+            video=video, model_path=self.config.model_path, sample_fps=self.config.sample_fps
+        )
 
     def _regions(
         self, say: Callable[[Features], _Said | None], video_path: Path | str
     ) -> list[dict[str, Any]]:
         store = self.resources.features
         features = cached_feature_extraction(
-            self.backbone, video_path, CacheParams(folder=store.folder, max_bytes=store.max_bytes)
+            self.backbone,
+            video_path,
+            CacheParams(
+                folder=store.folder, max_bytes=store.max_bytes, sample_fps=self.config.sample_fps
+            ),
         )
         prediction = self._predict(say, features)
         return prediction.regions if prediction else []
@@ -298,6 +313,7 @@ class TimelineLabelsModel(ControlModel):
             "backbone": {"name": backbone.name, "fingerprint": backbone.fingerprint},
             "parameters": {
                 **vars(self.config.classifier),
+                "sample_fps": str(self.config.sample_fps or "every frame"),
                 "unlabeled": "ignore" if self.config.ignores_unlabeled else "background",
             },
             "learned_from": {

@@ -63,7 +63,7 @@ def evaluate(
         tasks: to learn from; or, with folds, to learn from and to predict in turn.
         resources: features, backbones and media; the registry is not touched.
         folder: an empty folder for trial versions.
-        features_of: features of (video source, model_path), extracted where needed.
+        features_of: features of a source, extracted where needed.
         test: tasks to predict; None: folds.
         folds: number of folds; default 5, fewer where there are fewer videos.
         report: is told what happens.

@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from timelinelabels.control_models import ProjectModel, Resources
+from timelinelabels.control_models import FeatureSource, ProjectModel, Resources
 from timelinelabels.control_models.examples import LeftOut
 from timelinelabels.errors import ConfigError, MediaError, TrainingError, VideoError
 from timelinelabels.features import Features
 from timelinelabels.labelstudio.payloads import AnnotatedTask
 from timelinelabels.model_registry import ModelRegistry
 
-FeaturesOf = Callable[[str, str | None], Features]
+FeaturesOf = Callable[[FeatureSource], Features]
 PROJECT = "evaluation"
 
 
@@ -50,7 +50,7 @@ def group_by_video(
             continue
         try:
             sources = sorted(model.sources(task.data), key=str)
-            media = frozenset(features_of(*source).media_hash for source in sources)
+            media = frozenset(features_of(source).media_hash for source in sources)
             for control in model.models:
                 control.config.for_task(task.data)
         except (ConfigError, MediaError, VideoError) as error:

@@ -66,6 +66,8 @@ class TimelineLabelsConfig:
     ignores_unlabeled: bool = False
     # A label is predicted where its probability is at least this; None: 0.5, or the learned rules.
     score_threshold: float | None = None
+    # Frames of a video to look at in a second; None: every frame.
+    sample_fps: Fraction | None = None
     # Weights chosen by the config, relative to MODEL_ROOT; None: the default ones.
     model_path: str | None = None
     # The control is left to people.
@@ -99,6 +101,7 @@ class TimelineLabelsConfig:
                 "trainable": self.trainable,
                 "classifier": asdict(self.classifier),
                 "ignores_unlabeled": self.ignores_unlabeled,
+                "sample_fps": self.sample_fps,
                 "model_path": self.model_path,
             }
         )
@@ -215,6 +218,7 @@ def parse_label_config(
                 classifier=attributes.classifier,
                 ignores_unlabeled=attributes.ignores_unlabeled,
                 score_threshold=attributes.score_threshold,
+                sample_fps=attributes.sample_fps,
                 model_path=attributes.model_path,
                 skip=attributes.skip,
             )

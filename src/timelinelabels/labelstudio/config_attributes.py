@@ -13,12 +13,14 @@ import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Generic, TypeVar
 
 from timelinelabels.labelstudio.config_values import (
     Boolean,
     Choice,
     Number,
+    Rate,
     Text,
     Values,
     Whole,
@@ -115,6 +117,13 @@ SCORE_THRESHOLD = Attribute[float | None](
     "environment variable MODEL_SCORE_THRESHOLD, it is 0.5, or for learned labels what was best on "
     "held-out videos.",
 )
+SAMPLE_FPS = Attribute[Fraction | None](
+    name="model_sample_fps",
+    values=Rate(1, 1000),
+    default=None,
+    help="Look at so many frames a second of a video, and say what lies between by interpolation. "
+    "Without it, every frame is looked at.",
+)
 MODEL_PATH = Attribute[str | None](
     name="model_path",
     values=Text(),
@@ -139,6 +148,7 @@ ATTRIBUTES: tuple[Attribute[Any], ...] = (
     ACCURACY_THRESHOLD,
     UNLABELED,
     SCORE_THRESHOLD,
+    SAMPLE_FPS,
     MODEL_PATH,
     SKIP,
 )
@@ -169,6 +179,8 @@ class ModelAttributes:
     ignores_unlabeled: bool
     # None: where neither the config nor the environment has one.
     score_threshold: float | None
+    # Frames a second to look at; None: every frame.
+    sample_fps: Fraction | None
     model_path: str | None
     skip: bool
 
@@ -239,6 +251,7 @@ def read_attributes(
         ),
         ignores_unlabeled=value_of(UNLABELED) == "ignore",
         score_threshold=threshold,
+        sample_fps=value_of(SAMPLE_FPS),
         model_path=value_of(MODEL_PATH),
         skip=value_of(SKIP),
     )

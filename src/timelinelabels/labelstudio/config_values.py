@@ -111,6 +111,28 @@ class Number:
         return number + 0.0  # -0.0 and 0.0 are the same threshold and the same fingerprint
 
 
+@dataclass(frozen=True)
+class Rate:
+    """Frames a second within limits, both included; an exact fraction (12.5 → 25/2)."""
+
+    minimum: int
+    maximum: int
+
+    @property
+    def accepted(self) -> str:
+        """The accepted values in words."""
+        return f"a number of frames a second from {self.minimum} to {self.maximum}"
+
+    def read(self, text: str) -> Fraction:
+        """The rate of a decimal text."""
+        if not _DECIMAL.fullmatch(text):
+            raise ValueError
+        rate = Fraction(text)
+        if not self.minimum <= rate <= self.maximum:
+            raise ValueError
+        return rate
+
+
 @dataclass(frozen=True, init=False)
 class Choice:
     """One of a few words, in any case."""

@@ -38,6 +38,8 @@ class Timeline:
     frame_rate: Fraction
     # Number of ticks on Label Studio's timeline; its last frame is this number.
     length: int
+    # Frames a second that were looked at of those that the file has; None: all are in `pts`.
+    sample_fps: Fraction | None = None
 
     @classmethod
     def of(
@@ -47,6 +49,7 @@ class Timeline:
         time_base: Fraction,
         duration: Fraction,
         frame_rate: Fraction,
+        sample_fps: Fraction | None = None,
     ) -> "Timeline":
         """The timeline that Label Studio draws: round(container duration · frameRate) ticks.
 
@@ -62,7 +65,13 @@ class Timeline:
                 f"frameRate {float(frame_rate):g}; at most {MAX_TICKS} can be labelled. Where the "
                 "header is wrong, write the file anew (ffmpeg -i IN -c copy OUT)"
             )
-        return cls(pts=pts, time_base=time_base, frame_rate=frame_rate, length=length)
+        return cls(
+            pts=pts,
+            time_base=time_base,
+            frame_rate=frame_rate,
+            length=length,
+            sample_fps=sample_fps,
+        )
 
     @property
     def first_ticks(self) -> npt.NDArray[np.int64]:
@@ -92,19 +101,37 @@ class Timeline:
         return reachable
 
     def to_grid(self, values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-        """Values of frames (T, C) as values of ticks (length, C): those of the picture shown."""
+        """Values of frames (T, C) as values of ticks (length, C).
+
+        A tick has the values of the picture that it shows. Where only some frames were looked at, the
+        picture shown may be none of them: values change evenly from one to the next. Over a gap that
+        is so long that the file itself has no frames in it, the picture stands still, and so do they.
+        """
         if len(values) != len(self.pts):
             raise ValueError(f"{len(values)} rows for {len(self.pts)} frames")
-        return values[self.shown_frames]
+        before = self.shown_frames
+        if self.sample_fps is None:
+            return values[before]
+        position = self.pts * float(self.time_base * self.frame_rate)  # in ticks
+        after = np.minimum(before + 1, len(values) - 1)
+        gap = position[after] - position[before]
+        still = gap > float((2 / self.sample_fps + 2 * MAX_ROUNDING) * self.frame_rate)
+        share = (np.arange(self.length) - position[before]) / np.where(gap > 0, gap, 1)
+        share = np.where(still | (gap <= 0), 0, share.clip(0, 1)).astype(values.dtype)[:, None]
+        between: npt.NDArray[np.floating] = (1 - share) * values[before] + share * values[after]
+        return between
 
     def to_frames(self, grid: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
         """Targets of ticks (length, C) as targets of frames (T, C), values 0 or 1.
 
         A frame has a label where at least half of the ticks that show it have it. A frame that no
-        tick shows (the file is faster than the grid) takes the tick during which it lies.
+        tick shows (the file is faster than the grid) takes the tick during which it lies. Where only
+        some frames were looked at, each takes the first tick that shows it: later ones may show others.
         """
         if len(grid) != self.length:
             raise ValueError(f"{len(grid)} rows for {self.length} ticks")
+        if self.sample_fps is not None:
+            return (grid[np.clip(self.first_ticks, 0, self.length - 1)] >= 0.5).astype(np.float32)
         first = np.clip(self.first_ticks, 0, self.length)
         first[0] = 0
         after = np.append(first[1:], self.length)

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 from timelinelabels.control_models.project_model import ProjectModel
+from timelinelabels.control_models.resources import FeatureSource
 from timelinelabels.errors import ConfigError, MediaError, TimelineLabelsError, VideoError
 from timelinelabels.extraction import find_features, want_extraction
 from timelinelabels.features import Features
@@ -21,7 +22,6 @@ from timelinelabels.server.service import Service
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.15
-Source = tuple[str, str | None]
 Answer = TypeVar("Answer")
 
 
@@ -89,7 +89,7 @@ class PredictionService:
         self,
         project: ProjectModel,
         task: AnnotatedTask,
-        features: Mapping[Source, Features],
+        features: Mapping[FeatureSource, Features],
         version: str,
         problems: list[ConfigError],
     ) -> dict[str, Any] | list[Any]:
@@ -110,21 +110,21 @@ class PredictionService:
 
     def _features(
         self, project: ProjectModel, tasks: Sequence[AnnotatedTask], wait: float
-    ) -> tuple[dict[Source, Features], dict[Source, str]]:
+    ) -> tuple[dict[FeatureSource, Features], dict[FeatureSource, str]]:
         """Features of the sources that are, or within `wait` seconds become, available.
 
         Returns:
             The features, and the keys of the extractions that the other sources wait for.
         """
-        missing: dict[Source, str] = {}  # source → a task that has it
+        missing: dict[FeatureSource, str] = {}  # source → a task that has it
         for task in tasks:
             try:
                 for source in project.sources(task.data):
                     missing.setdefault(source, task.task_id)
             except MediaError as error:
                 logger.warning("Project %s: %s", project.project, error)
-        found: dict[Source, Features] = {}
-        extractions: dict[Source, str] = {}
+        found: dict[FeatureSource, Features] = {}
+        extractions: dict[FeatureSource, str] = {}
         deadline = time.monotonic() + wait
         slot = bool(wait) and self._slots.acquire(blocking=False)
         try:
@@ -140,20 +140,20 @@ class PredictionService:
 
     def _look_for(
         self,
-        source: Source,
-        found: dict[Source, Features],
-        missing: dict[Source, str],
-        extractions: dict[Source, str],
+        source: FeatureSource,
+        found: dict[FeatureSource, Features],
+        missing: dict[FeatureSource, str],
+        extractions: dict[FeatureSource, str],
     ) -> None:
         """Move a source from `missing` to `found`, or give it up; ask for its extraction else."""
         resources, store = self._service.resources, self._service.store
         try:
-            features = find_features(resources, *source)
-            if features is not None and not resources.media.check_is_due(source[0]):
+            features = find_features(resources, source)
+            if features is not None and not resources.media.check_is_due(source.video):
                 found[source] = features
                 del missing[source]
                 return
-            state = want_extraction(store, resources, *source, task_id=missing[source])
+            state = want_extraction(store, resources, source, task_id=missing[source])
             extractions[source] = state.key
             if features is not None:  # good until the worker knows better
                 found[source] = features
@@ -168,7 +168,7 @@ class PredictionService:
 
 
 def _awaited(
-    project: ProjectModel, tasks: Sequence[AnnotatedTask], extractions: Mapping[Source, str]
+    project: ProjectModel, tasks: Sequence[AnnotatedTask], extractions: Mapping[FeatureSource, str]
 ) -> dict[int, str]:
     """Task id → an extraction that it waits for, of the tasks that wait for one."""
     awaited: dict[int, str] = {}

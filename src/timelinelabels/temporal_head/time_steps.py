@@ -61,9 +61,15 @@ class TimeSteps:
         return means[np.searchsorted(self.filled, np.arange(self.count), side="right") - 1]
 
     def to_frames(self, values: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
-        """Values of steps (S, C) as values of frames (T, C), linear between the middles of steps."""
-        middles = np.arange(self.count) + 0.5
+        """Values of steps (S, C) as values of frames (T, C).
+
+        A step's value belongs where its frames lie on average (at one frame a step that is the frame
+        itself), and changes evenly from step to step.
+        """
+        centres = np.arange(self.count) + 0.5
+        counts = np.diff(np.append(self.first_frames, len(self.places)))
+        centres[self.filled] = np.add.reduceat(self.places, self.first_frames) / counts
         frames = np.empty((len(self.places), values.shape[1]), dtype=np.float32)
         for column in range(values.shape[1]):
-            frames[:, column] = np.interp(self.places, middles, values[:, column])
+            frames[:, column] = np.interp(self.places, centres, values[:, column])
         return frames
