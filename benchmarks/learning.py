@@ -98,6 +98,18 @@ class Bench:
         return score_videos(outcomes, list(self.control.label_map))
 
 
+def bench_from_environment() -> Bench:
+    """The bench on the data that TIMELINELABELS_DATA names; ends the process where it names none."""
+    data = os.environ.get("TIMELINELABELS_DATA")
+    if not data:
+        sys.exit("Set TIMELINELABELS_DATA to the folder that holds room_actions/.")
+    folder = Path(tempfile.gettempdir()) / "timelinelabels-benchmarks"
+    folder.mkdir(exist_ok=True)
+    bench = Bench(Path(data), folder)
+    bench.examples([*bench.train, *bench.test])  # extraction is not what is measured
+    return bench
+
+
 def splits(
     bench: Bench, count: int, draws: int
 ) -> Iterator[tuple[list[AnnotatedTask], list[AnnotatedTask]]]:
@@ -123,13 +135,7 @@ def main() -> None:
     parser.add_argument("--videos", type=int, nargs="+", default=[1, 2, 4, 10])
     parser.add_argument("--draws", type=int, default=0)
     given = parser.parse_args()
-    data = os.environ.get("TIMELINELABELS_DATA")
-    if not data:
-        sys.exit("Set TIMELINELABELS_DATA to the folder that holds room_actions/.")
-    folder = Path(tempfile.gettempdir()) / "timelinelabels-benchmarks"
-    folder.mkdir(exist_ok=True)
-    bench = Bench(Path(data), folder)
-    bench.examples([*bench.train, *bench.test])  # extraction is not what is measured
+    bench = bench_from_environment()
     lines = [
         "| videos learned | | F1 macro | mAP | F1@50 | calibration error | corrections / regions | s |",
         "|---|---|---|---|---|---|---|---|",

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from timelinelabels.errors import ModelRegistryError
-from timelinelabels.neural_nets import BaseNN, MultiLabelLSTM, MultiStageTCN, partial_fit
+from timelinelabels.neural_nets import BaseNN, MultiLabelLSTM, MultiStageTCN, Videos, partial_fit
 from timelinelabels.neural_nets.fitting import positive_weights
 from timelinelabels.neural_nets.windows import window_starts
 
@@ -102,7 +102,9 @@ def test_a_file_that_is_no_network_is_named_in_the_error(network, tmp_path):
 @pytest.mark.slow
 def test_training_learns_what_is_plain_to_see_and_holds_on_unseen_videos(network):
     videos = [easy_video(seed) for seed in range(6)]
-    fit = partial_fit(network, *zip(*videos, strict=True), f1_threshold=1.0, updates=200)
+    fit = partial_fit(
+        network, *zip(*videos, strict=True), f1_threshold=None, updates=200, patience=200
+    )
     assert (fit.stopped_by, fit.updates) == ("updates", 200)
     assert fit.scores.f1 > 0.8
     features, targets = easy_video(99)
@@ -143,6 +145,41 @@ def test_training_stops_at_the_thresholds_after_all_epochs_or_when_time_is_up(ne
     assert fit(epochs=3) == "epochs"
     assert fit(updates=3) == "updates"
     assert fit(deadline=time.monotonic()) == "time"
+
+
+def test_training_stops_by_videos_that_it_does_not_learn_from_where_there_are_some(network):
+    """What is learned is the opposite of what it is judged by."""
+    features, targets = easy_video(1)
+    unseen = Videos(sequences=[features], targets=[1 - targets])
+
+    def fit(**options):
+        return partial_fit(copy.deepcopy(network), features, targets, updates=60, **options)
+
+    by_itself, by_others = fit(f1_threshold=0.8), fit(f1_threshold=0.8, unseen=unseen)
+    assert by_itself.stopped_by == "f1"
+    assert by_others.stopped_by != "f1"
+    assert by_others.scores.f1 < 0.6
+
+
+def test_patience_counts_from_the_last_better_score(network):
+    features, targets = easy_video(1)
+    unseen = Videos(sequences=[features], targets=[targets], judged=[np.arange(len(targets)) < 300])
+    seen = []
+    fit = partial_fit(
+        copy.deepcopy(network),
+        features,
+        targets,
+        unseen=unseen,
+        patience=5,
+        f1_threshold=None,
+        accuracy_threshold=None,
+        updates=400,
+        on_epoch=lambda _, scores: seen.append(scores.f1),
+    )
+    best = max(range(len(seen)), key=seen.__getitem__)
+    updates_an_epoch = fit.updates / fit.epochs
+    assert fit.stopped_by == "patience"
+    assert (fit.epochs - 1 - best) * updates_an_epoch == pytest.approx(5, abs=updates_an_epoch)
 
 
 def test_every_epoch_is_reported_with_its_scores(network):

@@ -3,12 +3,14 @@
 import hashlib
 import random
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from temporal_videos import LABELS, NAMES, easy_video
 from timelinelabels.errors import TrainingError
+from timelinelabels.neural_nets.fitting import UPDATES
 from timelinelabels.training import HELD_OUT_FROM, Example, HeadParameters, train_head
 
 QUICK = HeadParameters(epochs=4, hidden_size=8)
@@ -112,6 +114,36 @@ def test_epochs_and_thresholds_end_the_training():
     assert {(fit.epochs, fit.stopped_by) for fit in fits(epochs=2)} == {(2, "epochs")}
     assert {fit.stopped_by for fit in fits(f1_threshold=0.01)} == {"f1"}
     assert {fit.stopped_by for fit in fits(accuracy_threshold=0.01)} == {"accuracy"}
+
+
+def test_from_three_videos_on_the_thresholds_are_judged_on_held_out_videos():
+    """Rare labels that no feature shows can be learned by heart; held out, they reach no threshold."""
+    noise = np.random.default_rng(0)
+    given = []
+    for index, one in enumerate(examples(4)):
+        targets = np.zeros_like(one.targets)
+        targets[(start := 80 * int(noise.integers(4))) : start + 40] = 1
+        video = easy_video(index, noise=noise)[0]
+        given.append(replace(one, video=video, targets=targets))
+    parameters = HeadParameters(type="tcn", f1_threshold=0.6)
+    by_heart, honest = (train_head(given[:count], NAMES, parameters) for count in (2, 4))
+    assert by_heart.fits["tcn"].stopped_by == "f1"
+    assert by_heart.fold_fits == {}
+    assert "f1" not in {fit.stopped_by for fit in honest.fold_fits["tcn"]}
+
+
+def test_what_is_published_is_trained_for_as_long_as_the_folds_were():
+    trained = train_head(examples(4), NAMES, HeadParameters(type="tcn", f1_threshold=0.01))
+    folds = trained.fold_fits["tcn"]
+    assert {fit.stopped_by for fit in folds} == {"f1"}
+    assert trained.fits["tcn"].updates == round(np.mean([fit.updates for fit in folds])) < UPDATES
+
+
+def test_a_held_out_video_in_which_nothing_happens_ends_no_training():
+    given = examples(4)
+    given[0] = replace(given[0], targets=given[0].targets * 0)
+    folds = train_head(given, NAMES, HeadParameters(type="tcn")).fold_fits["tcn"]
+    assert min(fit.updates for fit in folds) > 3
 
 
 @pytest.mark.slow

@@ -35,6 +35,7 @@ from timelinelabels.model_registry import ModelVersion, classifier_folder
 from timelinelabels.segments import SegmentRule
 
 if TYPE_CHECKING:
+    from timelinelabels.neural_nets import Fit
     from timelinelabels.training import TrainedHead, TrainingHook
 
 TRAINING_EVENTS = frozenset(
@@ -323,7 +324,13 @@ class TimelineLabelsModel(ControlModel):
                 "left_out": [vars(item) for item in left_out],
             },
             "training": {
-                kind: {"epochs": fit.epochs, "updates": fit.updates, "stopped_by": fit.stopped_by}
+                kind: {
+                    **_fit_as_json(fit),
+                    "folds": [
+                        {**_fit_as_json(fold), "f1": round(fold.scores.f1, 4)}
+                        for fold in trained.fold_fits.get(kind, ())
+                    ],
+                }
                 for kind, fit in trained.fits.items()
             },
             "rules": {
@@ -338,3 +345,7 @@ class TimelineLabelsModel(ControlModel):
                 },
             },
         }
+
+
+def _fit_as_json(fit: Fit) -> dict[str, Any]:
+    return {"epochs": fit.epochs, "updates": fit.updates, "stopped_by": fit.stopped_by}

@@ -94,13 +94,13 @@ F1_THRESHOLD = Attribute(
     name="model_classifier_f1_threshold",
     values=Number(0, 1),
     default=0.95,
-    help="Training stops when the frame F1 on what is trained on reaches this.",
+    help="Training stops when the frame F1 reaches this, on held-out videos from three videos on.",
 )
 ACCURACY_THRESHOLD = Attribute(
     name="model_classifier_accuracy_threshold",
     values=Number(0, 1),
     default=1.0,
-    help="Training stops when the frame accuracy on what is trained on reaches this.",
+    help="Training stops when the frame accuracy reaches this, on held-out videos from three videos on.",
 )
 UNLABELED = Attribute(
     name="model_unlabeled",

@@ -5,8 +5,8 @@
 """
 
 from timelinelabels.neural_nets.base import BaseNN
-from timelinelabels.neural_nets.fitting import Fit, partial_fit
+from timelinelabels.neural_nets.fitting import Fit, Videos, partial_fit
 from timelinelabels.neural_nets.lstm import MultiLabelLSTM
 from timelinelabels.neural_nets.tcn import MultiStageTCN
 
-__all__ = ["BaseNN", "Fit", "MultiLabelLSTM", "MultiStageTCN", "partial_fit"]
+__all__ = ["BaseNN", "Fit", "MultiLabelLSTM", "MultiStageTCN", "Videos", "partial_fit"]

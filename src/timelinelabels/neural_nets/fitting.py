@@ -23,16 +23,17 @@ from torch.nn import functional
 from timelinelabels.metrics import FrameScores, frame_scores
 from timelinelabels.neural_nets.base import Array, BaseNN
 from timelinelabels.neural_nets.dropout import seed_dropout
+from timelinelabels.neural_nets.random_windows import RandomWindows
+from timelinelabels.neural_nets.running_mean import RunningMean
 
 EpochHook = Callable[[int, FrameScores], None]
 
 UPDATES = 80  # of the weights; more are no better (docs/decisions/0010)
-BATCH_ROWS = 1024  # rows in an update
+PATIENCE = 40  # updates without a better F1 after which training ends
 WARM_UP = 20  # updates over which the learning rate rises
 MAX_POSITIVE_WEIGHT = 10.0
 SMOOTHING = 0.15  # weight of the smoothing loss, and the step in log probability at which it is cut
 TRUNCATED_AT = 4.0
-MEAN_OF_LAST = 0.9  # share of the running mean that an update leaves as it is
 LARGEST_GRADIENT = 1.0
 
 
@@ -43,10 +44,30 @@ class Fit:
     # Begun passes over the data, and updates of the weights.
     epochs: int
     updates: int
-    # Of the last whole epoch, on the windows that were trained on, while they were.
+    # Of the last whole epoch: on the unseen videos, or else on the windows that were trained on.
     scores: FrameScores
-    # "f1", "accuracy", "epochs", "updates" or "time".
+    # "f1", "accuracy", "patience", "epochs", "updates" or "time".
     stopped_by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Videos:
+    """Several videos as a network reads them: lists of arrays, one of each for a video."""
+
+    # (T, D) features and (T, C) targets in 0..1.
+    sequences: Sequence[Array]
+    targets: Sequence[Array]
+    # (T,) rows that say something about labels; None: all.
+    judged: Sequence[npt.NDArray[np.bool_]] | None = None
+
+    def scores_of(self, network: BaseNN) -> FrameScores:
+        """How well a network predicts them at a threshold of one half."""
+        said = np.concatenate([network.predict(sequence) for sequence in self.sequences]) >= 0.5
+        true = np.concatenate(list(self.targets)) >= 0.5
+        if self.judged is not None:
+            counted = np.concatenate(list(self.judged))
+            said, true = said[counted], true[counted]
+        return frame_scores(said, true)
 
 
 def positive_weights(labels: Sequence[Array]) -> Tensor:
@@ -83,10 +104,12 @@ def partial_fit(
     judged: Sequence[npt.NDArray[np.bool_]] | None = None,
     epochs: int = 1000,
     updates: int = UPDATES,
+    unseen: Videos | None = None,
+    patience: int = PATIENCE,
     learning_rate: float = 5e-3,
     weight_decay: float = 1e-2,
-    f1_threshold: float = 0.95,
-    accuracy_threshold: float = 1.0,
+    f1_threshold: float | None = 0.95,
+    accuracy_threshold: float | None = 1.0,
     deadline: float | None = None,
     seed: int = 0,
     on_epoch: EpochHook | None = None,
@@ -94,8 +117,9 @@ def partial_fit(
     """Train on from the present weights (a warm start).
 
     An epoch is as many random windows as have the rows of all videos together. After each one the
-    predictions that were made on its windows are scored, and training ends where their F1 or accuracy
-    reaches its threshold; at the latest after `epochs` or `updates`, whatever comes first.
+    network is scored on `unseen`; without it, the predictions that were made on the epoch's windows
+    are. Training ends where the F1 or the accuracy reaches its threshold, or where the F1 has not risen
+    for `patience` updates; at the latest after `epochs` or `updates`, whatever comes first.
 
     Args:
         network: changed in place.
@@ -104,10 +128,13 @@ def partial_fit(
         judged: (T,) bool of each video: rows that say something about labels; None: all.
         epochs: most passes over the data.
         updates: most updates of the weights.
+        unseen: videos that are not learned from, to judge by when to stop.
+        patience: updates without a higher F1 after which training ends; they count from the first
+            epoch on in which anything was found.
         learning_rate: of AdamW (Loshchilov and Hutter, 2019), which also applies `weight_decay`.
         weight_decay: strength of the L2-like regularisation.
-        f1_threshold: F1 on the training windows that is enough.
-        accuracy_threshold: accuracy on the training windows that is enough.
+        f1_threshold: F1 that is enough; None: none is.
+        accuracy_threshold: accuracy that is enough; None: none is.
         deadline: `time.monotonic()` at which training ends with what it has.
         seed: of the windows and the dropout.
         on_epoch: called with the number of epochs done and their last scores.
@@ -118,18 +145,19 @@ def partial_fit(
     sequences, targets = _as_list(sequence), _as_list(labels)
     if not sequences or [len(item) for item in sequences] != [len(item) for item in targets]:
         raise ValueError("features and targets must be equally long lists of equally long arrays")
-    windows = _Windows(sequences, targets, judged, network.window_size, seed)
+    windows = RandomWindows(sequences, targets, judged, network.window_size, seed)
     optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda update: min(1.0, (update + 1) / WARM_UP)
     )
     weight = positive_weights(targets)
-    mean = _RunningMean(network)
+    mean = RunningMean(network)
     seed_dropout(network, seed)
     network.train()
     planned = min(updates, epochs * windows.updates_an_epoch)
     stopped_by = "updates" if planned == updates else "epochs"
     epoch, update, scores = 0, 0, FrameScores(f1=0.0, accuracy=0.0)
+    best, best_at = 0.0, 0
     said: list[Tensor] = []
     true: list[Tensor] = []
     for update in range(1, planned + 1):
@@ -145,15 +173,24 @@ def partial_fit(
         true.append(wanted[counted] >= 0.5)
         if update % windows.updates_an_epoch == 0 or update == planned:
             epoch += 1
-            scores = frame_scores(torch.cat(said), torch.cat(true))
+            scores = (
+                frame_scores(torch.cat(said), torch.cat(true))
+                if unseen is None
+                else unseen.scores_of(mean.network)
+            )
             said, true = [], []
             if on_epoch is not None:
                 on_epoch(epoch, scores)
-            if scores.f1 >= f1_threshold:
+            if scores.f1 > best or best == 0:
+                best, best_at = scores.f1, update
+            if f1_threshold is not None and scores.f1 >= f1_threshold:
                 stopped_by = "f1"
                 break
-            if scores.accuracy >= accuracy_threshold:
+            if accuracy_threshold is not None and scores.accuracy >= accuracy_threshold:
                 stopped_by = "accuracy"
+                break
+            if update - best_at >= patience:
+                stopped_by = "patience"
                 break
         if deadline is not None and time.monotonic() >= deadline:
             stopped_by = "time"
@@ -183,66 +220,3 @@ def _loss(stages: Sequence[Tensor], wanted: Tensor, counted: Tensor, weight: Ten
         step = (now - before.detach()).square().clamp(max=TRUNCATED_AT**2)
         total = total + SMOOTHING * (step * both).sum() / pairs
     return total
-
-
-class _Windows:
-    """Random windows of many videos; each moment of every video is as likely as any other."""
-
-    def __init__(
-        self,
-        sequences: list[Array],
-        targets: list[Array],
-        judged: Sequence[npt.NDArray[np.bool_]] | None,
-        size: int,
-        seed: int,
-    ) -> None:
-        lengths = np.array([len(sequence) for sequence in sequences])
-        self._sequences, self._targets, self._judged = sequences, targets, judged
-        self._size = int(min(size, lengths.max()))
-        self._count = max(1, BATCH_ROWS // self._size)
-        self._share = lengths / lengths.sum()
-        self._random = np.random.default_rng(seed)
-        self.updates_an_epoch = int(max(1, -(-lengths.sum() // (self._count * self._size))))
-
-    def batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Features (B, S, D), targets (B, S, C), and masks (B, S): real rows, rows that count."""
-        shape = (self._count, self._size)
-        features = np.zeros((*shape, self._sequences[0].shape[1]), dtype=np.float32)
-        targets = np.zeros((*shape, self._targets[0].shape[1]), dtype=np.float32)
-        valid, counted = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
-        for row, video in enumerate(
-            self._random.choice(len(self._share), self._count, p=self._share)
-        ):
-            length, half = len(self._sequences[video]), self._size // 2
-            # Windows may reach over both ends, so that the ends are seen as often as the middle.
-            start = int(self._random.integers(-half, max(length - half, 1)))
-            first, last = max(start, 0), min(start + self._size, length)
-            rows = slice(0, last - first)
-            features[row, rows] = self._sequences[video][first:last]
-            targets[row, rows] = self._targets[video][first:last]
-            valid[row, rows] = True
-            counted[row, rows] = True if self._judged is None else self._judged[video][first:last]
-        return (
-            torch.from_numpy(features),
-            torch.from_numpy(targets),
-            torch.from_numpy(valid),
-            torch.from_numpy(counted),
-        )
-
-
-class _RunningMean:
-    """The exponentially weighted mean of a network's weights over its updates."""
-
-    def __init__(self, network: BaseNN) -> None:
-        self._mean = [parameter.detach().clone() for parameter in network.parameters()]
-
-    def add(self, network: BaseNN, update: int) -> None:
-        # At first the mean forgets faster: the initial weights are nobody's.
-        keep = min(MEAN_OF_LAST, update / (update + 10))
-        for mean, parameter in zip(self._mean, network.parameters(), strict=True):
-            mean.lerp_(parameter.detach(), 1 - keep)
-
-    def give_to(self, network: BaseNN) -> None:
-        with torch.no_grad():
-            for mean, parameter in zip(self._mean, network.parameters(), strict=True):
-                parameter.copy_(mean)

@@ -1,0 +1,105 @@
+"""What each part of learning gives: the product with one part changed, over random draws of real videos.
+
+    TIMELINELABELS_DATA=… python benchmarks/experiments.py [--draws N] [--videos 4 10] [--only NAME …]
+
+Every variant learns the same draws of `room_actions` (all videos of train.json and test.json, shuffled) and
+predicts all other videos. Differences below about 0.02 are within what another draw would give.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import time
+from collections.abc import Callable
+from unittest.mock import patch
+
+import numpy as np
+from learning import bench_from_environment, splits
+from results import write_section
+
+from timelinelabels.neural_nets.fitting import UPDATES
+from timelinelabels.temporal_head.calibration import identity_calibration
+
+Change = tuple[str, object]
+FITTING = "timelinelabels.neural_nets.fitting"
+TRAINING = "timelinelabels.training"
+HEAD = "timelinelabels.temporal_head"
+
+
+def _nothing_moves(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.zeros_like(grey), np.zeros_like(grey)
+
+
+def _updates(count: int) -> list[Change]:
+    return [
+        (f"{module}.UPDATES", count)
+        for module in (FITTING, f"{TRAINING}.heads", f"{TRAINING}.folds")
+    ]
+
+
+VARIANTS: dict[str, list[Change]] = {
+    "as it is": [],
+    "without motion and foreground": [(f"{HEAD}.inputs._changes", _nothing_moves)],
+    "16 components": [(f"{HEAD}.inputs.COMPONENTS", 16)],
+    "64 components": [(f"{HEAD}.inputs.COMPONENTS", 64)],
+    "LSTM only": [(f"{TRAINING}.folds.CANDIDATES", (("lstm",),))],
+    "TCN only": [(f"{TRAINING}.folds.CANDIDATES", (("tcn",),))],
+    "mean of both, always": [(f"{TRAINING}.folds.CANDIDATES", (("lstm", "tcn"),))],
+    "networks chosen freely": [("timelinelabels.training.conclusions.CLEAR_GAIN", 0.0)],
+    "no patience": [(f"{TRAINING}.heads.PATIENCE", UPDATES)],
+    "half the updates": _updates(UPDATES // 2),
+    "twice the updates": _updates(2 * UPDATES),
+    "no weights for rare labels": [(f"{FITTING}.MAX_POSITIVE_WEIGHT", 1.0)],
+    "no smoothing loss": [(f"{FITTING}.SMOOTHING", 0.0)],
+    "weights of the last update": [("timelinelabels.neural_nets.running_mean.MEAN_OF_LAST", 0.0)],
+    "no calibration": [
+        (
+            "timelinelabels.training.conclusions.fit_calibration",
+            lambda said, _: identity_calibration(said[0].shape[1]),
+        )
+    ],
+    "plain thresholds": [(f"{HEAD}.label_rules.CLEAR_GAIN", 1e9)],
+    "rules chosen freely": [(f"{HEAD}.label_rules.CLEAR_GAIN", 0.0)],
+    "boundaries where the steps say": [(f"{HEAD}.head.sharpened", lambda said, *_: said)],
+}
+COLUMNS: dict[str, Callable] = {
+    "F1 macro": lambda scores: scores.frame_f1_macro,
+    "mAP": lambda scores: scores.mean_average_precision,
+    "F1@50": lambda scores: scores.segmental_f1_50,
+    "calibration error": lambda scores: scores.calibration_error,
+    "corrections / regions": lambda scores: scores.corrections.total / scores.regions,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--videos", type=int, nargs="+", default=[4, 10])
+    parser.add_argument("--draws", type=int, default=4)
+    parser.add_argument("--only", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
+    given = parser.parse_args()
+    bench = bench_from_environment()
+    lines = [
+        f"| learned from | | {' | '.join(COLUMNS)} | s |",
+        f"|---|---|{'---|' * (len(COLUMNS) + 1)}",
+    ]
+    for count in given.videos:
+        for name in given.only:
+            with contextlib.ExitStack() as changed:
+                for target, value in VARIANTS[name]:
+                    changed.enter_context(patch(target, value))
+                begun = time.perf_counter()
+                scores = [bench.ours(*split) for split in splits(bench, count, given.draws)]
+                seconds = (time.perf_counter() - begun) / len(scores)
+            cells = [
+                f"{np.mean([column(one) for one in scores]):.3f}" for column in COLUMNS.values()
+            ]
+            lines.append(f"| {count} videos | {name} | {' | '.join(cells)} | {seconds:.0f} |")
+            print(lines[-1], flush=True)
+    command = "python " + " ".join(["benchmarks/experiments.py", *sys.argv[1:]])
+    write_section(f"Experiments, {given.draws} draws", command, "\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Every video predicted by networks that never saw it."""
+
+from collections.abc import Sequence
+
+from timelinelabels.neural_nets import Fit
+from timelinelabels.neural_nets.fitting import UPDATES
+from timelinelabels.temporal_head import TemporalHead
+from timelinelabels.training.conclusions import HeldOut, outcomes
+from timelinelabels.training.heads import fits_of, untrained_head
+from timelinelabels.training.lessons import HeadParameters, Lesson
+from timelinelabels.training.side_by_side import Budget, Job, Progress, run_side_by_side
+
+FOLDS = 4
+
+# What `auto` chooses from: kinds whose probabilities are averaged. Of equals, the first is taken.
+CANDIDATES: tuple[tuple[str, ...], ...] = (("lstm", "tcn"), ("tcn",), ("lstm",))
+
+
+def predict_held_out(
+    ordered: Sequence[Lesson],
+    labels: int,
+    *,
+    kinds: Sequence[str],
+    parameters: HeadParameters,
+    budget: Budget,
+    progress: Progress,
+) -> tuple[HeldOut, dict[str, list[Fit]]]:
+    """Predict every video by networks that never saw it, and draw the conclusions.
+
+    Returns also what the trainings of each kind did, one for each fold.
+    """
+    folds = folds_of([item.example.media_hash for item in ordered])
+    trials: list[TemporalHead] = []
+    jobs: list[Job] = []
+    for number in range(max(folds) + 1):
+        learned, unseen = _parted(ordered, [fold == number for fold in folds])
+        trial = untrained_head(learned, labels, kinds, parameters)
+        trials.append(trial)
+        jobs.extend(fits_of(learned, trial, parameters, unseen=unseen))
+    fits = run_side_by_side(
+        jobs,
+        budget,
+        progress,
+        waves_after=len(kinds),
+    )
+    candidates = [kinds] if len(kinds) == 1 else CANDIDATES
+    said = [
+        {kind: network.predict(inputs) for kind, network in trials[fold].networks.items()}
+        for item, fold in zip(ordered, folds, strict=True)
+        for inputs in [trials[fold].inputs(item.example.video)]
+    ]
+    held_out = outcomes(
+        said,
+        [item.targets for item in ordered],
+        [item.judged for item in ordered],
+        folds=folds,
+        hashes=[item.example.media_hash for item in ordered],
+        candidates=candidates,
+    )
+    return held_out, {kind: fits[at :: len(kinds)] for at, kind in enumerate(kinds)}
+
+
+def updates_that_held(fits: Sequence[Fit]) -> int:
+    """Updates after which held-out videos were predicted as well as they would be; a mean over folds."""
+    judged = ("f1", "accuracy", "patience")
+    return round(
+        sum(fit.updates if fit.stopped_by in judged else UPDATES for fit in fits) / len(fits)
+    )
+
+
+def folds_of(hashes: Sequence[str]) -> list[int]:
+    """The fold of each example: videos are dealt out in the order of their content hashes."""
+    videos = sorted(set(hashes))
+    fold = {media_hash: index % min(FOLDS, len(videos)) for index, media_hash in enumerate(videos)}
+    return [fold[media_hash] for media_hash in hashes]
+
+
+def _parted(items: Sequence[Lesson], chosen: Sequence[bool]) -> tuple[list[Lesson], list[Lesson]]:
+    """The items that are not chosen, and those that are."""
+    pairs = list(zip(items, chosen, strict=True))
+    return [item for item, taken in pairs if not taken], [item for item, taken in pairs if taken]

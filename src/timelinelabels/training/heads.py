@@ -1,0 +1,95 @@
+"""A head with untrained networks, and the fits that train them."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
+
+import torch
+
+from timelinelabels.neural_nets import (
+    BaseNN,
+    Fit,
+    MultiLabelLSTM,
+    MultiStageTCN,
+    Videos,
+    partial_fit,
+)
+from timelinelabels.neural_nets.fitting import PATIENCE, UPDATES
+from timelinelabels.temporal_head import LabelRule, StepInputs, TemporalHead
+from timelinelabels.temporal_head.calibration import identity_calibration
+from timelinelabels.training.lessons import HeadParameters, Lesson
+from timelinelabels.training.side_by_side import Job, Progress
+
+SEED = 0
+
+NETWORKS: dict[str, type[MultiLabelLSTM] | type[MultiStageTCN]] = {
+    "lstm": MultiLabelLSTM,
+    "tcn": MultiStageTCN,
+}
+
+
+def untrained_head(
+    items: Sequence[Lesson], labels: int, kinds: Sequence[str], parameters: HeadParameters
+) -> TemporalHead:
+    """A head with untrained networks, whose inputs are fitted on these videos."""
+    inputs = StepInputs.fit([item.example.video for item in items])
+    networks: dict[str, BaseNN] = {}
+    for kind in kinds:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(SEED)
+            networks[kind] = NETWORKS[kind](
+                inputs.width,
+                labels,
+                hidden_size=parameters.hidden_size,
+                num_layers=parameters.num_layers,
+                sequence_size=parameters.sequence_size,
+            )
+    return TemporalHead(
+        label_map={},
+        inputs=inputs,
+        networks=networks,
+        curves=identity_calibration(labels),
+        rules=(LabelRule(),) * labels,
+    )
+
+
+def fits_of(
+    items: Sequence[Lesson],
+    head: TemporalHead,
+    parameters: HeadParameters,
+    *,
+    unseen: Sequence[Lesson] = (),
+    updates: Mapping[str, int] = MappingProxyType({}),
+) -> list[Job]:
+    """A fit of each of a head's networks."""
+    videos = _videos(items, head)
+    # Where nothing occurs, a network that finds nothing is perfect before it has learned anything.
+    judge = _videos(unseen, head) if any((item.targets >= 0.5).any() for item in unseen) else None
+
+    def fit(kind: str, network: BaseNN, deadline: float | None, progress: Progress) -> Fit:
+        known = kind in updates
+        return partial_fit(
+            network,
+            videos.sequences,
+            videos.targets,
+            judged=videos.judged,
+            unseen=judge,
+            epochs=parameters.epochs,
+            updates=updates.get(kind, UPDATES),
+            patience=UPDATES if known else PATIENCE,
+            f1_threshold=None if known else parameters.f1_threshold,
+            accuracy_threshold=None if known else parameters.accuracy_threshold,
+            deadline=deadline,
+            seed=SEED,
+            on_epoch=progress,
+        )
+
+    return [partial(fit, kind, network) for kind, network in head.networks.items()]
+
+
+def _videos(items: Sequence[Lesson], head: TemporalHead) -> Videos:
+    return Videos(
+        sequences=[head.inputs(item.example.video) for item in items],
+        targets=[item.targets for item in items],
+        judged=[item.judged for item in items],
+    )
