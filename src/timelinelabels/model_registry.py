@@ -148,32 +148,32 @@ class ModelRegistry:
 
     def versions(self, folder: Path) -> list[ModelVersion]:
         """All readable versions of a control, oldest first."""
-        found = []
-        for path in folder.glob("v*"):
-            if (match := _VERSION.fullmatch(path.name)) is None:
-                continue
-            try:
-                manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-                if not isinstance(manifest, dict) or not isinstance(manifest.get("digest"), str):
-                    raise ValueError(f"its {MANIFEST} is not one of timelinelabels")
-                if manifest.get("format") != FORMAT:
-                    raise ValueError(f"its format is {manifest.get('format')!r}, not {FORMAT}")
-                found.append(ModelVersion(number=int(match[1]), path=path, manifest=manifest))
-            except (OSError, ValueError) as error:
-                logger.warning("Model version %s is passed over: %s", path, error)
-        return sorted(found, key=lambda version: version.number)
+        read = (self._read(path, number) for number, path in sorted(_numbered(folder).items()))
+        return [version for version in read if version is not None]
 
     def newest_number(self, folder: Path) -> int:
         """The highest number taken in a control's folder, readable or not; 0 where there is none."""
-        matches = (_VERSION.fullmatch(path.name) for path in folder.glob("v*"))
-        return max((int(match[1]) for match in matches if match), default=0)
+        return max(_numbered(folder), default=0)
 
     def find(self, folder: Path, number: int | None = None) -> ModelVersion | None:
-        """The version with that number, or the newest one; None where there is none."""
-        for version in reversed(self.versions(folder)):
-            if number in (None, version.number):
+        """The version with that number, or the newest readable one; None where there is none."""
+        paths = _numbered(folder)
+        for candidate in sorted(paths, reverse=True) if number is None else [number]:
+            if candidate in paths and (version := self._read(paths[candidate], candidate)):
                 return version
         return None
+
+    def _read(self, path: Path, number: int) -> ModelVersion | None:
+        try:
+            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+            if not isinstance(manifest, dict) or not isinstance(manifest.get("digest"), str):
+                raise ValueError(f"its {MANIFEST} is not one of timelinelabels")
+            if manifest.get("format") != FORMAT:
+                raise ValueError(f"its format is {manifest.get('format')!r}, not {FORMAT}")
+        except (OSError, ValueError) as error:
+            logger.warning("Model version %s is passed over: %s", path, error)
+            return None
+        return ModelVersion(number=number, path=path, manifest=manifest)
 
     def _prune(self, folder: Path, *, newest: int, predicting: int | None) -> None:
         """Delete all but the newest `keep` versions, and drafts that a killed process left."""
@@ -187,6 +187,12 @@ class ModelRegistry:
                 path.rename(grave)
         for path in folder.glob(".pruned-*"):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _numbered(folder: Path) -> dict[int, Path]:
+    """Number → folder of each version, readable or not."""
+    matches = ((_VERSION.fullmatch(path.name), path) for path in folder.glob("v*"))
+    return {int(match[1]): path for match, path in matches if match}
 
 
 def _damaged(version: Path, problem: str) -> ModelRegistryError:

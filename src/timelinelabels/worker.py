@@ -31,7 +31,7 @@ from timelinelabels.labelstudio.payloads import AnnotatedTask
 from timelinelabels.metrics import FrameScores
 from timelinelabels.pushing import Pushed, Pusher
 from timelinelabels.reconciliation import Reconciler, Source
-from timelinelabels.store import Store, WorkItem
+from timelinelabels.store import ASKED, Store, WorkItem
 
 logger = logging.getLogger(__name__)
 
@@ -213,7 +213,12 @@ class Worker:
         number = self._store.next_version_number(key, above=project.newest_written())
         # Where every annotation was deleted, what was learned from them goes too.
         learned = (
-            project.learn(tasks, number, on_epoch=lease.epoch_done)
+            project.learn(
+                tasks,
+                number,
+                even_if_worse=bool(item.payload.get(ASKED)),
+                on_epoch=lease.epoch_done,
+            )
             if tasks
             else project.with_heads({})
         )

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -162,6 +163,76 @@ def test_a_manifest_holds_what_its_page_says(resources, scenes):
         value = manifest
         for key in name.split("."):
             value = value[key]
+
+
+@pytest.fixture
+def hurried(resources):
+    """The same resources, and so little time to train that what is learned is far worse."""
+    return replace(resources, max_training_seconds=0.001)
+
+
+def test_a_version_that_is_clearly_worse_is_kept_back(resources, hurried, scenes):
+    tasks = [task_of(scene, number) for number, scene in enumerate(scenes)]
+    good = ProjectModel.create(TRAINABLE, resources=resources, project="1.1").learn(tasks, 1)
+    regions = good.models[0].predict_regions(scenes[0].path)
+    worse = replace(good, resources=hurried).learn(tasks, 2)
+    (model,) = worse.models
+    assert model.predict_regions(scenes[0].path) == regions != []
+    assert (model.head_version().number, model.kept_back().number) == (1, 2)
+    kept_back = model.kept_back().manifest["kept_back"]
+    assert kept_back["instead_of"] == 1
+    assert kept_back["videos"] == len(scenes)
+    assert kept_back["score"] < kept_back["score_before"]
+    # It is told, as another version of the project.
+    assert worse.describe() == f"kept back, v1 stays · {good.describe()}"
+    assert worse.prediction_fingerprint() != good.prediction_fingerprint()
+    # The newest on disk, for those who name no version, is not the one that was kept back.
+    assert model_of(resources).head_version().number == 1
+
+
+def test_what_is_kept_back_is_compared_with_and_replaced_by_what_is_good(
+    resources, hurried, scenes
+):
+    tasks = [task_of(scene, number) for number, scene in enumerate(scenes)]
+    project = ProjectModel.create(TRAINABLE, resources=hurried, project="1.1")
+    project = replace(project, resources=resources).learn(tasks, 1)
+    for number in (2, 3):
+        project = replace(project, resources=hurried).learn(tasks, number)
+        assert project.models[0].head_version().number == 1
+    project = replace(project, resources=resources).learn(tasks, 4)
+    assert project.models[0].head_version().number == 4
+    assert project.models[0].kept_back() is None
+
+
+def test_a_person_who_asks_for_a_training_gets_what_comes_of_it(resources, hurried, scenes):
+    tasks = [task_of(scene, number) for number, scene in enumerate(scenes)]
+    model = model_of(resources)
+    model.learn(tasks, 1)
+    in_a_hurry = replace(model, resources=hurried)
+    assert in_a_hurry.fit("START_TRAINING", {"tasks": tasks})
+    assert (model.head_version().number, model.kept_back()) == (2, None)
+
+
+def test_other_parameters_or_labels_are_never_kept_back(resources, hurried, scenes):
+    tasks = [task_of(scene, number) for number, scene in enumerate(scenes)]
+    model_of(resources).learn(tasks, 1)
+    other = TRAINABLE.replace('epochs="60"', 'epochs="61"')
+    model_of(hurried, other).learn(tasks, 2)
+    assert model_of(resources, other).head_version().number == 2
+
+
+def test_what_is_new_is_predicted_and_scored_before_it_is_learned(resources, scenes):
+    tasks = [task_of(scene, number) for number, scene in enumerate(scenes)]
+    model = model_of(resources)
+    assert model.learn(tasks[:1], 1).manifest["learning_curve"] == []
+    (first,) = model.learn(tasks[:2], 2).manifest["learning_curve"]
+    assert (first["version"], first["learned_videos"], first["new_videos"]) == (1, 1, 1)
+    again = model.learn(tasks[:2], 3).manifest["learning_curve"]
+    assert again == [first]
+    curve = model.learn(tasks, 4).manifest["learning_curve"]
+    assert curve[0] == first
+    assert (curve[1]["version"], curve[1]["new_videos"]) == (3, len(scenes) - 2)
+    assert all(0 < point["frame_f1"] <= 1 for point in curve)
 
 
 def test_simple_mode_adds_up_the_probabilities_of_a_labels_classes(resources, scenes):

@@ -62,7 +62,7 @@ def train(
             progress.update(learning, completed=epoch, note=note)
 
         number = store.next_version_number(model.project, above=model.newest_written())
-        learned = model.learn(exported, number, on_epoch=show)
+        learned = model.learn(exported, number, even_if_worse=True, on_epoch=show)
     version = f"v{number} · {learned.describe()}"
     store.publish(
         None,

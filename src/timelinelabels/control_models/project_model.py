@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
@@ -96,7 +96,8 @@ class ProjectModel:
                     model.config.prediction_fingerprint,
                     model.backbone.fingerprint,
                     head.digest if head else "",
-                    str(head.number) if head else "",
+                    # Of the newest version, which may have been kept back: that is told as well.
+                    str(self.heads.get(model.config.name, NO_HEAD)) if head else "",
                 ]
             )
         return _fingerprint(parts)
@@ -120,7 +121,9 @@ class ProjectModel:
         parts = [f"{name} classes" for name in simple]
         heads = [model.head_version() for model in models if model.trainable]
         trained = [head for head in heads if head is not None]
+        kept_back = [model for model in models if model.kept_back() is not None]
         if trained:
+            parts.extend(_describe_kept_back(kept_back, of=len(heads)))
             parts.append(_describe_heads(trained))
         if len(trained) < len(heads):
             parts.append(UNTRAINED)
@@ -172,11 +175,14 @@ class ProjectModel:
         tasks: Sequence[AnnotatedTask],
         number: int,
         *,
+        even_if_worse: bool = False,
         on_epoch: TrainingHook | None = None,
     ) -> ProjectModel:
         """Train every trainable control and write its version; the result predicts with them.
 
-        Nothing that a reader sees changes until the store publishes the returned `heads`.
+        Nothing that a reader sees changes until the store publishes the returned `heads`. A control
+        whose new version is clearly worse goes on predicting with the one before, unless
+        `even_if_worse`.
 
         Raises:
             TrainingError: there is nothing to learn from.
@@ -184,7 +190,7 @@ class ProjectModel:
         heads: dict[str, int] = {}
         for model in self.models:
             if model.trainable:
-                model.learn(tasks, number, on_epoch=on_epoch)
+                model.learn(tasks, number, even_if_worse=even_if_worse, on_epoch=on_epoch)
                 heads[model.config.name] = number
         return self.with_heads(heads)
 
@@ -198,6 +204,15 @@ class ProjectModel:
 
     def _backbone_identity(self, config: TimelineLabelsConfig) -> str:
         return self.resources.backbones.open(config.model_path).fingerprint
+
+
+def _describe_kept_back(kept_back: Sequence[TimelineLabelsModel], *, of: int) -> Iterator[str]:
+    """For example `kept back, v7 stays`; with several controls, which of them it is."""
+    for model in kept_back:
+        head = model.head_version()
+        assert head is not None  # or there would be nothing that it could be worse than
+        where = f"{model.config.name} " if of > 1 else ""
+        yield f"{where}kept back, v{head.number} stays"
 
 
 def _describe_heads(heads: Sequence[ModelVersion]) -> str:

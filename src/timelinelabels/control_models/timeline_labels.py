@@ -7,9 +7,9 @@ Learn: annotated tasks → examples → a network trained from scratch → an im
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -21,29 +21,37 @@ from timelinelabels.control_models.class_matching import label_probabilities, ma
 from timelinelabels.control_models.control_model import ControlModel
 from timelinelabels.control_models.examples import (
     FeaturesOf,
-    LeftOut,
     collect_examples,
     sequence_of,
     timeline_of,
+)
+from timelinelabels.control_models.manifest import (
+    held_out_of,
+    kept_back_for,
+    learned_media,
+    manifest_of,
+    teaches_the_same,
 )
 from timelinelabels.control_models.resources import FeatureSource, Resources
 from timelinelabels.features import CacheParams, Features, cached_feature_extraction
 from timelinelabels.labelstudio.config import TimelineLabelsConfig
 from timelinelabels.labelstudio.payloads import AnnotatedTask, parse_webhook
+from timelinelabels.labelstudio.records import START_TRAINING
 from timelinelabels.labelstudio.regions import convert_probs_to_timelinelabels
 from timelinelabels.model_registry import ModelVersion, classifier_folder
 from timelinelabels.segments import SegmentRule
 
 if TYPE_CHECKING:
-    from timelinelabels.neural_nets import Fit
-    from timelinelabels.training import TrainedHead, TrainingHook
+    from timelinelabels.training import TrainingHook
 
 TRAINING_EVENTS = frozenset(
-    {"ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED", "START_TRAINING"}
+    {"ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED", START_TRAINING}
 )
 
 
 DEFAULT_THRESHOLD = 0.5
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,16 +135,27 @@ class TimelineLabelsModel(ControlModel):
     def head_version(self) -> ModelVersion | None:
         """The version that predicts: the published one, else none (untrained).
 
-        A version learned from another backbone's features would predict nonsense, so after a change
-        of weights the control is untrained until it has learned again.
+        A version that was kept back leaves predicting to the one before it. A version learned from
+        another backbone's features would predict nonsense, so after a change of weights the control is
+        untrained until it has learned again.
         """
-        version = self.resources.registry.find(
-            self.get_classifier_path(self.project), self.head_number
-        )
+        registry, folder = self.resources.registry, self.get_classifier_path(self.project)
+        version = registry.find(folder, self.head_number)
+        if version is not None and (before := kept_back_for(version.manifest)) is not None:
+            version = registry.find(folder, before)
         learned_from = version.manifest.get("backbone") if version else None
         if not isinstance(learned_from, Mapping):
             return None
         return version if learned_from.get("fingerprint") == self.backbone.fingerprint else None
+
+    def kept_back(self) -> ModelVersion | None:
+        """The newest version, where it was clearly worse than the one that predicts."""
+        version = self.resources.registry.find(
+            self.get_classifier_path(self.project), self.head_number
+        )
+        if version is None or kept_back_for(version.manifest) is None:
+            return None
+        return version if self.head_version() is not None else None
 
     def predict_regions(self, video_path: Path | str) -> list[dict[str, Any]]:
         """The regions of a video; its features are extracted first where they are not cached.
@@ -170,16 +189,42 @@ class TimelineLabelsModel(ControlModel):
         number: int,
         *,
         features_of: FeaturesOf | None = None,
+        even_if_worse: bool = False,
         on_epoch: TrainingHook | None = None,
     ) -> ModelVersion:
         """Train from scratch on all these tasks and write the version with that number.
 
+        A version that is clearly worse on held-out videos than the one that predicts is marked as kept
+        back: whoever takes it as published goes on predicting with the one before.
+
+        Args:
+            tasks: everything that is to be learned.
+            number: of the new version.
+            features_of: gives the features of a video source; by default `self.features_of`.
+            even_if_worse: never keep the version back: a person has asked for it.
+            on_epoch: see `train_head`.
+
         Raises:
             TrainingError: none of the tasks can be learned from.
         """
-        from timelinelabels.training import HeadParameters, train_head
+        from timelinelabels.training import HeadParameters, clear_loss, first_sight, train_head
 
         examples, left_out = collect_examples(tasks, self.config, features_of or self.features_of)
+        before = self.head_version()
+        comparable = before is not None and teaches_the_same(before.manifest, self)
+        sight = (
+            first_sight(before.load(), examples, learned_media(before.manifest))
+            if before is not None and comparable
+            else None
+        )
+        if sight is not None:
+            logger.info(
+                "Project %s, %s: %d new videos were predicted with F1 %.2f before they are learned",
+                self.project,
+                self.config.name,
+                sight.videos,
+                sight.frame_f1,
+            )
         trained = train_head(
             examples,
             list(self.label_map),
@@ -187,12 +232,17 @@ class TimelineLabelsModel(ControlModel):
             max_seconds=self.resources.max_training_seconds,
             on_epoch=on_epoch,
         )
+        loss = (
+            clear_loss(held_out_of(before.manifest), trained.held_out)
+            if before is not None and comparable and not even_if_worse
+            else None
+        )
         return self.resources.registry.publish(
             self.get_classifier_path(self.project),
             number,
             trained.head,
-            self._manifest(trained, left_out),
-            predicting=self.head_number,
+            manifest_of(self, trained, left_out, before=before, sight=sight, loss=loss),
+            predicting=before.number if before else self.head_number,
         )
 
     def fit(self, event: str, data: Mapping[str, Any], **kwargs: Any) -> bool:
@@ -221,8 +271,9 @@ class TimelineLabelsModel(ControlModel):
             tasks = list(self._seen.values())
         if not tasks:
             return False
-        newest = self.resources.registry.find(self.get_classifier_path(self.project))
-        self.learn(tasks, newest.number + 1 if newest else 1, **kwargs)
+        newest = self.resources.registry.newest_number(self.get_classifier_path(self.project))
+        asked = event == START_TRAINING
+        self.learn(tasks, newest + 1, **{"even_if_worse": asked, **kwargs})
         return True
 
     def features_of(self, source: str) -> Features:
@@ -303,49 +354,3 @@ class TimelineLabelsModel(ControlModel):
             },
             rules=[rule.at(float(frame_rate)) for rule in rules],
         )
-
-    def _manifest(self, trained: TrainedHead, left_out: Sequence[LeftOut]) -> dict[str, Any]:
-        backbone, head = self.backbone, trained.head
-        return {
-            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "project": self.project,
-            "control": self.config.name,
-            "labels": list(self.label_map),
-            "backbone": {"name": backbone.name, "fingerprint": backbone.fingerprint},
-            "parameters": {
-                **vars(self.config.classifier),
-                "sample_fps": str(self.config.sample_fps or "every frame"),
-                "unlabeled": "ignore" if self.config.ignores_unlabeled else "background",
-            },
-            "learned_from": {
-                "videos": trained.videos,
-                "annotations": trained.annotations,
-                "frames": trained.frames,
-                "left_out": [vars(item) for item in left_out],
-            },
-            "training": {
-                kind: {
-                    **_fit_as_json(fit),
-                    "folds": [
-                        {**_fit_as_json(fold), "f1": round(fold.scores.f1, 4)}
-                        for fold in trained.fold_fits.get(kind, ())
-                    ],
-                }
-                for kind, fit in trained.fits.items()
-            },
-            "rules": {
-                label: head.rules[column].as_json() for label, column in head.label_map.items()
-            },
-            "scores": {
-                "measured_on": trained.measured_on,
-                "held_out_videos": len(trained.held_out),
-                **trained.scores.rounded(),
-                "by_video": {
-                    media_hash: round(score, 4) for media_hash, score in trained.held_out.items()
-                },
-            },
-        }
-
-
-def _fit_as_json(fit: Fit) -> dict[str, Any]:
-    return {"epochs": fit.epochs, "updates": fit.updates, "stopped_by": fit.stopped_by}

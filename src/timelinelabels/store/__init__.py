@@ -13,9 +13,10 @@
     versions.py    numbers that are never reused, texts, the published heads
 """
 
+from timelinelabels.store.events import ASKED
 from timelinelabels.store.statistics import Statistics
 from timelinelabels.store.store import Store
 from timelinelabels.store.versions import VersionRecord
 from timelinelabels.store.work import WorkItem, WorkState
 
-__all__ = ["Statistics", "Store", "VersionRecord", "WorkItem", "WorkState"]
+__all__ = ["ASKED", "Statistics", "Store", "VersionRecord", "WorkItem", "WorkState"]

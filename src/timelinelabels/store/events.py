@@ -16,6 +16,7 @@ from timelinelabels.store.annotations import has_current
 from timelinelabels.store.tables import Project
 
 TRAIN = "train"
+ASKED = "asked"  # in the payload of a training: a person wants it, whatever comes of it
 
 
 def record(
@@ -38,7 +39,9 @@ def record(
     project.gone_at = None
     if event.action == START_TRAINING:
         project.reconciled_at = None  # who asks for a training means what Label Studio has now
-    if changed or event.action == START_TRAINING:
+    if event.action == START_TRAINING:
+        want_training(session, project, now=now, asked=True)
+    elif changed:
         want_training(session, project, now=now)
     else:
         _want_training_of_new_config(session, project, now=now)
@@ -82,8 +85,11 @@ def _want_training_of_new_config(session: Session, project: Project, *, now: dat
     return True
 
 
-def want_training(session: Session, project: Project, *, now: datetime) -> None:
-    """Let the project be learned once more than it is."""
-    work.want_again(session, TRAIN, project.key, now=now)
+def want_training(
+    session: Session, project: Project, *, now: datetime, asked: bool = False
+) -> None:
+    """Let the project be learned once more than it is; `asked`: because a person said so."""
+    payload = {ASKED: True} if asked else None
+    work.want_again(session, TRAIN, project.key, now=now, payload=payload)
     # None while the config is invalid: the next valid one, even the same as before, is then new.
     project.wanted_fingerprint = project.training_fingerprint

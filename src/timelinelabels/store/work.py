@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -94,14 +94,31 @@ def want(
         )
 
 
-def want_again(session: Session, kind: str, key: str, *, now: datetime) -> None:
-    """Let work be to do once more than it is, whatever its state; failures are forgotten."""
-    _insert_if_new(session, kind, key, {}, now=now)
-    since = case((Work.wanted == Work.done, now), else_=Work.wanted_at)
+def want_again(
+    session: Session,
+    kind: str,
+    key: str,
+    *,
+    now: datetime,
+    payload: Mapping[str, Any] | None = None,
+) -> None:
+    """Let work be to do once more than it is, whatever its state; failures are forgotten.
+
+    A payload takes the place of the one before; without one, what is still to be done keeps its own.
+    """
+    _insert_if_new(session, kind, key, payload or {}, now=now)
+    idle = Work.wanted == Work.done
+    since = case((idle, now), else_=Work.wanted_at)
+    nothing = literal({}, Work.payload.type)
     session.execute(
         update(Work)
         .where(Work.kind == kind, Work.key == key)
-        .values(wanted=Work.wanted + 1, wanted_at=since, **_FRESH),
+        .values(
+            wanted=Work.wanted + 1,
+            wanted_at=since,
+            payload=dict(payload) if payload else case((idle, nothing), else_=Work.payload),
+            **_FRESH,
+        ),
         execution_options=_UNSEEN,
     )
 

@@ -17,6 +17,7 @@ from timelinelabels.segments import segments_of
 from timelinelabels.temporal_head.calibration import calibrated, fit_calibration
 from timelinelabels.temporal_head.label_rules import LabelRule, fit_rules
 from timelinelabels.temporal_head.time_steps import STEP_SECONDS
+from timelinelabels.training.champion import HeldOutVideo
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -36,8 +37,8 @@ class HeldOut:
     rules: tuple[LabelRule, ...]
     # One for each example; its calibration and rules come from the other folds.
     outcomes: list[VideoOutcome]
-    # Media hash → how well the video was predicted, 0..1.
-    by_video: dict[str, float]
+    # Media hash → how well the video was predicted.
+    by_video: dict[str, HeldOutVideo]
 
 
 def outcomes(
@@ -47,6 +48,7 @@ def outcomes(
     *,
     folds: Sequence[int],
     hashes: Sequence[str],
+    truths: Sequence[str],
     candidates: Sequence[Sequence[str]],
 ) -> HeldOut:
     """Draw the conclusions.
@@ -57,6 +59,7 @@ def outcomes(
         judged: (S,) of each example: steps that say something about labels.
         folds: of each example.
         hashes: media hash of each example.
+        truths: hash of what is taken as true of each example.
         candidates: kinds that may be averaged; the first is the one to leave for a clear gain only.
     """
     kept = [target[mask] for target, mask in zip(targets, judged, strict=True)]
@@ -84,15 +87,21 @@ def outcomes(
                 )
     judged_outcomes = [item for item in judgements if item is not None]
     curves, rules = _conclude(probabilities, kept)
-    by_hash: dict[str, list[float]] = {}
-    for media_hash, item in zip(hashes, judged_outcomes, strict=True):
-        by_hash.setdefault(media_hash, []).append(video_score(item))
+    by_hash: dict[str, list[tuple[float, str]]] = {}
+    for media_hash, item, truth in zip(hashes, judged_outcomes, truths, strict=True):
+        by_hash.setdefault(media_hash, []).append((video_score(item), truth))
     return HeldOut(
         kinds=tuple(best),
         curves=curves,
         rules=rules,
         outcomes=judged_outcomes,
-        by_video={media_hash: float(np.mean(found)) for media_hash, found in by_hash.items()},
+        by_video={
+            media_hash: HeldOutVideo(
+                score=float(np.mean([score for score, _ in found])),
+                truth="-".join(truth for _, truth in found),
+            )
+            for media_hash, found in by_hash.items()
+        },
     )
 
 

@@ -55,6 +55,7 @@ def predict_held_out(
         [item.judged for item in ordered],
         folds=folds,
         hashes=[item.example.media_hash for item in ordered],
+        truths=[item.truth for item in ordered],
         candidates=candidates,
     )
     return held_out, {kind: fits[at :: len(kinds)] for at, kind in enumerate(kinds)}

@@ -1,5 +1,6 @@
 """What a training is given: annotated videos, and the parameters of the labeling config."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,3 +52,8 @@ class Lesson:
         steps = TimeSteps.of(example.video.times)
         judged = np.ones(len(example.targets)) if example.judged is None else example.judged
         return cls(example, steps.pool(example.targets), steps.pool(judged[:, None])[:, 0] >= 0.5)
+
+    @property
+    def truth(self) -> str:
+        """A hash of what is taken as true."""
+        return hashlib.sha256(self.targets.tobytes() + self.judged.tobytes()).hexdigest()[:16]

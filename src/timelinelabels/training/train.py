@@ -20,6 +20,7 @@ from timelinelabels.errors import TrainingError
 from timelinelabels.metrics import FrameScores, Scores, VideoOutcome, score_videos
 from timelinelabels.neural_nets import Fit
 from timelinelabels.temporal_head import TemporalHead
+from timelinelabels.training.champion import HeldOutVideo
 from timelinelabels.training.conclusions import outcome
 from timelinelabels.training.folds import predict_held_out, updates_that_held
 from timelinelabels.training.heads import NETWORKS, fits_of, untrained_head
@@ -39,9 +40,10 @@ class TrainedHead:
     head: TemporalHead
     scores: Scores
     measured_on: Literal["held-out videos", "training videos"]
-    # Media hash of each held-out video → how well it was predicted, 0..1.
-    held_out: dict[str, float]
-    videos: int
+    # Media hash of each held-out video → how well it was predicted.
+    held_out: dict[str, HeldOutVideo]
+    # Media hashes of the videos that were learned, sorted.
+    media: tuple[str, ...]
     annotations: int
     frames: int
     # Of the networks that were trained on all videos, by kind, and of those that the folds trained.
@@ -101,7 +103,7 @@ def train_head(
     head = replace(head, label_map={label: column for column, label in enumerate(labels)})
     for network in head.networks.values():
         network.set_label_map(head.label_map)
-    by_video: dict[str, float] = {}
+    by_video: dict[str, HeldOutVideo] = {}
     if held_out is not None:
         head = replace(head, curves=held_out.curves, rules=held_out.rules)
         judged = held_out.outcomes
@@ -113,7 +115,7 @@ def train_head(
         scores=score_videos(judged, labels),
         measured_on="training videos" if held_out is None else "held-out videos",
         held_out=by_video,
-        videos=len({item.example.media_hash for item in ordered}),
+        media=tuple(sorted({item.example.media_hash for item in ordered})),
         annotations=sum(item.example.annotations for item in ordered),
         frames=sum(len(item.example.targets) for item in ordered),
         fits=fits,
