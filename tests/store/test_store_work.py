@@ -1,8 +1,9 @@
 import math
 
 import pytest
-from store_events import written
+from store_events import start_training, written
 
+from timelinelabels.store import ASKED
 from timelinelabels.store.work import MAX_ATTEMPTS
 
 KINDS = ["extract", "train"]
@@ -95,6 +96,20 @@ def test_submits_while_a_training_runs_lead_to_one_more_training(store):
     assert store.complete(item)
     assert store.complete(store.claim("w", KINDS))
     assert store.claim("w", KINDS) is None
+
+
+def test_a_training_that_a_person_asked_for_says_so_until_it_is_done(store):
+    store.record(written(1, "u1"), training_fingerprint="f")
+    running = store.claim("w", KINDS)
+    assert ASKED not in running.payload
+    store.record(start_training(), training_fingerprint="f")
+    store.record(written(2, "u2"), training_fingerprint="f")
+    store.complete(running)
+    asked = store.claim("w", KINDS)
+    assert asked.payload == {ASKED: True}
+    store.complete(asked)
+    store.record(written(3, "u3"), training_fingerprint="f")
+    assert store.claim("w", KINDS).payload == {}
 
 
 def test_a_lease_runs_out(store, clock):
