@@ -51,6 +51,7 @@ VARIANTS: dict[str, list[Change]] = {
     "no patience": [(f"{TRAINING}.heads.PATIENCE", UPDATES)],
     "half the updates": _updates(UPDATES // 2),
     "twice the updates": _updates(2 * UPDATES),
+    "half the rows an update": [("timelinelabels.neural_nets.random_windows.BATCH_ROWS", 512)],
     "no weights for rare labels": [(f"{FITTING}.MAX_POSITIVE_WEIGHT", 1.0)],
     "no smoothing loss": [(f"{FITTING}.SMOOTHING", 0.0)],
     "weights of the last update": [("timelinelabels.neural_nets.running_mean.MEAN_OF_LAST", 0.0)],

@@ -190,6 +190,7 @@ def test_a_version_that_is_clearly_worse_is_kept_back(resources, hurried, scenes
     assert model_of(resources).head_version().number == 1
 
 
+@pytest.mark.slow
 def test_what_is_kept_back_is_compared_with_and_replaced_by_what_is_good(
     resources, hurried, scenes
 ):
@@ -213,6 +214,7 @@ def test_a_person_who_asks_for_a_training_gets_what_comes_of_it(resources, hurri
     assert (model.head_version().number, model.kept_back()) == (2, None)
 
 
+@pytest.mark.slow
 def test_other_parameters_or_labels_are_never_kept_back(resources, hurried, scenes):
     tasks = [task_of(scene, number) for number, scene in enumerate(scenes)]
     model_of(resources).learn(tasks, 1)

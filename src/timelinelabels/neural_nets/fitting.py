@@ -30,6 +30,7 @@ EpochHook = Callable[[int, FrameScores], None]
 
 UPDATES = 80  # of the weights; more are no better (docs/decisions/0010)
 PATIENCE = 40  # updates without a better F1 after which training ends
+JUDGED_EVERY = 8  # updates, at least, from one look at unseen videos to the next
 WARM_UP = 20  # updates over which the learning rate rises
 MAX_POSITIVE_WEIGHT = 10.0
 SMOOTHING = 0.15  # weight of the smoothing loss, and the step in log probability at which it is cut
@@ -116,10 +117,11 @@ def partial_fit(
 ) -> Fit:
     """Train on from the present weights (a warm start).
 
-    An epoch is as many random windows as have the rows of all videos together. After each one the
-    network is scored on `unseen`; without it, the predictions that were made on the epoch's windows
-    are. Training ends where the F1 or the accuracy reaches its threshold, or where the F1 has not risen
-    for `patience` updates; at the latest after `epochs` or `updates`, whatever comes first.
+    An epoch is as many random windows as have the rows of all videos together. After each one (or
+    after several that take `JUDGED_EVERY` updates) the network is scored on `unseen`; without it, the
+    predictions that were made on the epoch's windows are. Training ends where the F1 or the accuracy
+    reaches its threshold, or where the F1 has not risen for `patience` updates; at the latest after
+    `epochs` or `updates`, whatever comes first.
 
     Args:
         network: changed in place.
@@ -137,7 +139,7 @@ def partial_fit(
         accuracy_threshold: accuracy that is enough; None: none is.
         deadline: `time.monotonic()` at which training ends with what it has.
         seed: of the windows and the dropout.
-        on_epoch: called with the number of epochs done and their last scores.
+        on_epoch: called with the number of epochs done and the last scores.
 
     Raises:
         ValueError: the arrays do not belong together.
@@ -157,7 +159,8 @@ def partial_fit(
     planned = min(updates, epochs * windows.updates_an_epoch)
     stopped_by = "updates" if planned == updates else "epochs"
     epoch, update, scores = 0, 0, FrameScores(f1=0.0, accuracy=0.0)
-    best, best_at = 0.0, 0
+    rule = _StopRule(f1_threshold, accuracy_threshold, patience)
+    judged_at = 0
     said: list[Tensor] = []
     true: list[Tensor] = []
     for update in range(1, planned + 1):
@@ -173,24 +176,15 @@ def partial_fit(
         true.append(wanted[counted] >= 0.5)
         if update % windows.updates_an_epoch == 0 or update == planned:
             epoch += 1
-            scores = (
-                frame_scores(torch.cat(said), torch.cat(true))
-                if unseen is None
-                else unseen.scores_of(mean.network)
-            )
+            if unseen is None:
+                scores, judged_at = frame_scores(torch.cat(said), torch.cat(true)), update
+            elif update - judged_at >= JUDGED_EVERY or update == planned:
+                scores, judged_at = unseen.scores_of(mean.network), update
             said, true = [], []
             if on_epoch is not None:
                 on_epoch(epoch, scores)
-            if scores.f1 > best or best == 0:
-                best, best_at = scores.f1, update
-            if f1_threshold is not None and scores.f1 >= f1_threshold:
-                stopped_by = "f1"
-                break
-            if accuracy_threshold is not None and scores.accuracy >= accuracy_threshold:
-                stopped_by = "accuracy"
-                break
-            if update - best_at >= patience:
-                stopped_by = "patience"
+            if (enough := rule.says(scores, judged_at, now=update)) is not None:
+                stopped_by = enough
                 break
         if deadline is not None and time.monotonic() >= deadline:
             stopped_by = "time"
@@ -198,6 +192,33 @@ def partial_fit(
     mean.give_to(network)
     network.eval()
     return Fit(epochs=max(epoch, 1), updates=update, scores=scores, stopped_by=stopped_by)
+
+
+@dataclass
+class _StopRule:
+    """Says when scores are good enough, or have not risen for too long."""
+
+    f1_threshold: float | None
+    accuracy_threshold: float | None
+    patience: int
+    best: float = 0.0
+    best_at: int = 0
+
+    def says(self, scores: FrameScores, judged_at: int, *, now: int) -> str | None:
+        """What ends the training at update `now`; None: nothing yet.
+
+        Args:
+            scores: the last ones.
+            judged_at: the update after which they were found.
+            now: the update.
+        """
+        if scores.f1 > self.best or self.best == 0:
+            self.best, self.best_at = scores.f1, judged_at
+        if self.f1_threshold is not None and scores.f1 >= self.f1_threshold:
+            return "f1"
+        if self.accuracy_threshold is not None and scores.accuracy >= self.accuracy_threshold:
+            return "accuracy"
+        return "patience" if now - self.best_at >= self.patience else None
 
 
 def _as_list(arrays: Array | Sequence[Array]) -> list[Array]:

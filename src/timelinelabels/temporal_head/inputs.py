@@ -24,6 +24,7 @@ Floats = npt.NDArray[np.float32]
 
 COMPONENTS = 32
 _SAMPLED_FRAMES = 4000  # enough for 32 directions of 1280 dimensions
+_POWER_ITERATIONS = 2  # of the randomised decomposition: more do not change what is kept
 _SEED = 0
 
 
@@ -131,7 +132,10 @@ def _principal_components(sample: Floats) -> tuple[Floats, Floats]:
     deviation = np.maximum(deviation, max(1e-3 * float(deviation.mean()), 1e-6))
     standard = (sample - mean) / deviation
     _, strengths, directions = randomized_svd(
-        standard, n_components=min(COMPONENTS, *standard.shape), random_state=_SEED
+        standard,
+        n_components=min(COMPONENTS, *standard.shape),
+        n_iter=_POWER_ITERATIONS,
+        random_state=_SEED,
     )
     # The components keep their proportions: making weak ones as loud as strong ones cost accuracy.
     first = _positive(float(strengths[0]) / np.sqrt(len(sample)))
