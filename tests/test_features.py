@@ -740,3 +740,15 @@ def test_threads_of_one_process_exclude_each_other_too(
     assert len(results) == 4
     assert embedded(log) == FRAMES
     assert len({features.path for features in results}) == 1
+
+
+def test_when_features_are_refused_no_thread_is_left_to_the_garbage_collector(
+    video: Path, store: FeatureStore
+):
+    """Left alone, the pool of a failed extraction was joined inside another thread's start: a deadlock."""
+    store.workers = 2
+    before = threading.active_count()
+    with np.errstate(over="ignore"), pytest.raises(FeatureStoreError) as caught:
+        store.extract(video, TinyBackbone(gain=1e6))
+    assert threading.active_count() == before  # while `caught` still holds all frames of the stack
+    assert caught.tb is not None

@@ -251,10 +251,12 @@ class FeatureStore:
             ) as reader,
             FeatureFileWriter(path, backbone.feature_dim) as writer,
         ):
-            with prefetched(reader, depth=_BATCHES_AHEAD) as batches:
-                embedded = computed_in_order(
+            with (
+                prefetched(reader, depth=_BATCHES_AHEAD) as batches,
+                computed_in_order(
                     lambda batch: backbone.embed(batch.frames), batches, workers=self.workers
-                )
+                ) as embedded,
+            ):
                 for batch, embedding in embedded:
                     values = _as_float16(backbone, embedding, len(batch.pts))
                     writer.append(values, batch.pts, batch.thumbnails)

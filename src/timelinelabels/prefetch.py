@@ -69,25 +69,31 @@ def prefetched(items: Iterable[T], *, depth: int) -> Iterator[Iterator[T]]:
         thread.join()
 
 
+@contextmanager
 def computed_in_order(
     function: Callable[[T], R], items: Iterable[T], *, workers: int
-) -> Iterator[tuple[T, R]]:
-    """(item, function(item)) in the order of `items`, with `workers` calls at a time in threads.
+) -> Iterator[Iterator[tuple[T, R]]]:
+    """Iterate over (item, function(item)) in the order of `items`, `workers` calls at a time in threads.
 
     At most one more item than there are workers is held. An exception of a call is raised, itself,
-    in its turn.
+    in its turn. However the block is left, the threads have ended by then: left to the garbage
+    collector, they would be waited for wherever it happens to run, which can block for ever.
     """
-    with ThreadPoolExecutor(workers, thread_name_prefix="embed") as pool:
-        under_way: deque[tuple[T, Future[R]]] = deque()
-        try:
-            for item in items:
-                under_way.append((item, pool.submit(function, item)))
-                if len(under_way) > workers:
-                    first, result = under_way.popleft()
-                    yield first, result.result()
-            while under_way:
+    under_way: deque[tuple[T, Future[R]]] = deque()
+
+    def results(pool: ThreadPoolExecutor) -> Iterator[tuple[T, R]]:
+        for item in items:
+            under_way.append((item, pool.submit(function, item)))
+            if len(under_way) > workers:
                 first, result = under_way.popleft()
                 yield first, result.result()
+        while under_way:
+            first, result = under_way.popleft()
+            yield first, result.result()
+
+    with ThreadPoolExecutor(workers, thread_name_prefix="embed") as pool:
+        try:
+            yield results(pool)
         finally:
             for _, result in under_way:
                 result.cancel()
