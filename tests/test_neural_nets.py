@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from timelinelabels.errors import ModelRegistryError
 from timelinelabels.neural_nets import BaseNN, MultiLabelLSTM, MultiStageTCN, Videos, partial_fit
+from timelinelabels.neural_nets.dropout import Dropout, seed_dropout
 from timelinelabels.neural_nets.fitting import positive_weights
 from timelinelabels.neural_nets.windows import window_starts
 
@@ -129,8 +130,8 @@ def test_partial_fit_starts_from_the_present_weights():
     torch.manual_seed(0)
     network = MultiLabelLSTM(WIDTH, LABELS)
     features, targets = easy_video(1)
-    first = network.partial_fit(features, targets, updates=20)
-    again = network.partial_fit(features, targets, updates=20)
+    first = network.partial_fit(features, targets, updates=4)
+    again = network.partial_fit(features, targets, updates=4)
     assert again.scores.f1 > first.scores.f1
 
 
@@ -253,3 +254,27 @@ def test_windows_cover_every_frame_in_order_and_none_is_superfluous(length, size
         whole = window_starts(length, size, overlap, whole=True)
         assert all(0 <= start <= length - size for start in whole)
         assert {f for s in whole for f in range(s, s + size)} == set(range(length))
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_sequence_within_a_padded_batch_is_read_as_it_is_alone(layers):
+    """Both ways, in every layer: the way back begins at the sequence's own end."""
+    network = MultiLabelLSTM(5, 2, num_layers=layers).eval()
+    lengths = torch.tensor([20, 1, 7, 19])
+    features = torch.randn(4, 20, 5)
+    mask = torch.arange(20) < lengths[:, None]
+    together = network(features, mask)
+    for row, length in enumerate(lengths.tolist()):
+        alone = network(features[row : row + 1, :length])
+        torch.testing.assert_close(together[row, :length], alone[0], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.3, 0.5, 0.9])
+def test_dropout_zeroes_its_share_everywhere_alike_and_keeps_the_mean(share):
+    network = torch.nn.Sequential(Dropout(share)).train()
+    seed_dropout(network, 3)
+    values = network(torch.ones(400, 1001))  # 1001: not a whole number of draws
+    assert float((values == 0).float().mean()) == pytest.approx(share, abs=0.01)
+    assert float(values.mean()) == pytest.approx(1, abs=0.02)
+    by_place = (values == 0).float().flatten()[: 400 * 1000].view(-1, 16).mean(0)
+    torch.testing.assert_close(by_place, torch.full((16,), share), atol=0.01, rtol=0)

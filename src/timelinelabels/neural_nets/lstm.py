@@ -74,13 +74,32 @@ class MultiLabelLSTM(BaseNN):
         if mask is None or bool(mask.all()):
             related, _ = self.lstm(reduced)
         else:
-            packed = nn.utils.rnn.pack_padded_sequence(
-                reduced, mask.sum(1).clamp(min=1).cpu(), batch_first=True, enforce_sorted=False
-            )
-            related, _ = nn.utils.rnn.pad_packed_sequence(
-                self.lstm(packed)[0], batch_first=True, total_length=reduced.shape[1]
-            )
+            related = self._within(reduced, mask)
         return cast(Tensor, self.fc_output(self.dropout(related)))
+
+    def _within(self, values: Tensor, mask: Tensor) -> Tensor:
+        """What the LSTM says of sequences that end where their mask (B, T) does; zeros after that.
+
+        The way back must begin at a sequence's own end: each is mirrored within its length, so that it
+        begins at the first row, too. Packed sequences give the same and leave the fast code of oneDNN.
+        """
+        places, lengths = torch.arange(mask.shape[1]), mask.sum(1, keepdim=True)
+        mirrored = torch.where(places < lengths, lengths - 1 - places, places)[..., None]
+        nothing = values.new_zeros(1, len(values), self.lstm.hidden_size)
+        for layer in range(self.lstm.num_layers):
+            ways = []
+            for suffix in ("", "_reverse"):
+                weights = [
+                    getattr(self.lstm, f"{name}_l{layer}{suffix}")
+                    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+                ]
+                given = values.gather(1, mirrored.expand_as(values)) if suffix else values
+                said = torch.lstm(
+                    given, (nothing, nothing), weights, True, 1, 0.0, self.training, False, True
+                )[0]
+                ways.append(said.gather(1, mirrored.expand_as(said)) if suffix else said)
+            values = torch.cat(ways, dim=2) * mask[..., None]
+        return values
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
         """Logits (B, T, C) of features (B, T, D).
