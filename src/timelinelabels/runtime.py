@@ -37,6 +37,7 @@ def build_resources(settings: Settings, *, download_weights: bool) -> Resources:
             allow_custom=settings.allow_custom_model_path,
             download=download_weights,
             memo=features.hashes,
+            device=settings.device,
         ),
         features=features,
         registry=ModelRegistry(settings.model_root, keep=settings.keep_model_versions),
@@ -50,8 +51,14 @@ def build_resources(settings: Settings, *, download_weights: bool) -> Resources:
     )
 
 
-def prepare_computation() -> None:
+def prepare_computation(device: str = "cpu") -> None:
     """Import torch and set its threads for the whole process; an entry point calls it once.
+
+    Args:
+        device: DEVICE, in a process that will extract features: an error now is better than then.
+
+    Raises:
+        SettingsError: there is no such device.
 
     One thread for each network call, and several calls at a time: a call of many threads waits for
     the slowest at every layer, and on a busy machine that costs a factor of ten.
@@ -59,11 +66,24 @@ def prepare_computation() -> None:
     import torch
 
     torch.set_num_threads(1)
+    if device not in {"cpu", "auto"}:
+        from timelinelabels.backbones.devices import chosen_device
+
+        chosen_device(device)
 
 
 def usable_processors() -> int:
     """How many network calls to run at a time."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def videos_at_once() -> int:
+    """How many videos to extract side by side: one decoder feeds a few processors, not more.
+
+    Two fill two processors better than one where videos are short (benchmarks/queue_of_clips.py); that
+    four processors need another one is an estimate.
+    """
+    return max(2, usable_processors() // 4)
 
 
 def label_studio_client(settings: Settings) -> LabelStudioClient | None:

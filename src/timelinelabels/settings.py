@@ -78,6 +78,10 @@ class Settings(BaseSettings):
     max_training_seconds: float = Field(
         default=600, ge=1, description="A training ends with what it has after so long."
     )
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")] = Field(
+        default="auto",
+        description="What networks of frames run on: auto, cpu, cuda or cuda:1; auto: a GPU if any.",
+    )
     allow_custom_model_path: bool = Field(
         default=True, description="Whether a labeling config may choose weights by model_path."
     )
@@ -98,6 +102,11 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="DEBUG, INFO, WARNING or ERROR."
     )
+
+    @field_validator("device", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
 
     @field_validator("log_level", mode="before")
     @classmethod

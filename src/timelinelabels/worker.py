@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from timelinelabels import extraction, pushing, reconciliation
@@ -63,7 +63,10 @@ def new_owner() -> str:
 
 
 class Worker:
-    """Does one piece of work at a time until it is told to stop.
+    """Does one piece of work at a time until it is told to stop; extractions, several.
+
+    While it extracts, further threads extract other videos that wait: one short video alone leaves
+    processors idle. They never start while something else is done.
 
     Args:
         store: where the work is.
@@ -71,6 +74,7 @@ class Worker:
         label_studio: None where no API key is set.
         push: whether predictions are written to it.
         owner: this worker's name on its leases.
+        videos_at_once: that are extracted side by side.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class Worker:
         label_studio: LabelStudioClient | None = None,
         push: bool = False,
         owner: str | None = None,
+        videos_at_once: int = 1,
     ) -> None:
         self._store = store
         self._resources = resources
@@ -91,6 +96,11 @@ class Worker:
         self._kinds = tuple(kind for kind in KINDS if self._pusher or kind not in pushing.KINDS)
         self._owner = owner or new_owner()
         self._stop = threading.Event()
+        self._extracting = threading.Event()
+        self._helpers = [
+            threading.Thread(target=self._help, name=f"extract-{number}", daemon=True)
+            for number in range(2, videos_at_once + 1)
+        ]
 
     def stop(self) -> None:
         """Put the present work down at its next step and return from `run`."""
@@ -104,6 +114,8 @@ class Worker:
                 "Predictions are not pushed: that takes LABEL_STUDIO_URL, LABEL_STUDIO_API_KEY and "
                 "PUSH_PREDICTIONS=true"
             )
+        for helper in self._helpers:
+            helper.start()
         next_sweep, max_age = 0.0, 0.0  # what happened before it started may never have been heard
         while not self._stop.is_set():
             try:
@@ -117,10 +129,26 @@ class Worker:
                 idle = True
             if idle:
                 self._stop.wait(POLL_SECONDS)
+        for helper in self._helpers:
+            helper.join()
 
-    def run_one(self) -> bool:
-        """Do one piece of work if there is one; whether there was."""
-        item = self._store.claim(self._owner, self._kinds, lease_seconds=LEASE_SECONDS)
+    def _help(self) -> None:
+        """Extract what waits while the worker itself extracts."""
+        while not self._stop.is_set():
+            try:
+                if not self._extracting.wait(POLL_SECONDS) or self.run_one((extraction.KIND,)):
+                    continue
+            except TimelineLabelsError:
+                logger.exception("The store cannot be used; trying again")
+            self._stop.wait(POLL_SECONDS)
+
+    def run_one(self, kinds: Sequence[str] | None = None) -> bool:
+        """Do one piece of work if there is one; whether there was.
+
+        Args:
+            kinds: of work to look for; None: all that this worker does.
+        """
+        item = self._store.claim(self._owner, kinds or self._kinds, lease_seconds=LEASE_SECONDS)
         if item is None:
             return False
         started = time.monotonic()
@@ -155,9 +183,16 @@ class Worker:
     def _extract(self, item: WorkItem, lease: "_Lease") -> None:
         source = extraction.source_of(item.payload)
         logger.info("Extracting features: %s", shown(source.video))
-        self._resources.extract(
-            source, task_id=item.payload.get("task_id"), progress=lease.frames_done
-        )
+        own = threading.current_thread() not in self._helpers
+        if own:
+            self._extracting.set()
+        try:
+            self._resources.extract(
+                source, task_id=item.payload.get("task_id"), progress=lease.frames_done
+            )
+        finally:
+            if own:
+                self._extracting.clear()
         self._store.complete(item)
         pushing.hasten_task_pushes(self._store, item.key)
 

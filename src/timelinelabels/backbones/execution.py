@@ -3,19 +3,22 @@
 Float32 on a processor: ONNX Runtime, whose blocked convolutions are the fastest there. bfloat16, and
 architectures that are not written as ONNX here: torch, each convolution one call of oneDNN together
 with its bias and activation, its weights laid out once. What was measured, and which runtimes were
-not chosen: docs/decisions/0020-processor-runtime.md.
+not chosen: docs/decisions/0020-processor-runtime.md. A GPU: torch, in 16 bits.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 
+from timelinelabels.backbones.devices import SMALL_BATCH, gpu_precision
 from timelinelabels.backbones.onnx_graph import INPUT, OUTPUT, UnknownLayerError, onnx_model
 
 if TYPE_CHECKING:
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
-_USUAL_BATCH = 8  # frames; the layouts of weights are chosen for it, others are right, too
+_PROCESSOR = torch.device("cpu")
 _ACTIVATIONS: Mapping[type[torch.nn.Module], str] = {
     torch.nn.SiLU: "swish",
     torch.nn.ReLU: "relu",
@@ -53,21 +56,29 @@ class FeatureNetwork(Protocol):
         """Features (N, D) of frames (N, H, W, 3), computed all at once."""
 
 
-def feature_network(layers: torch.nn.Sequential, preprocessing: Preprocessing) -> FeatureNetwork:
+def feature_network(
+    layers: torch.nn.Sequential,
+    preprocessing: Preprocessing,
+    device: torch.device | None = None,
+) -> FeatureNetwork:
     """The fastest of the networks below on this machine.
 
     Args:
         layers: in float32 and evaluation mode, normalisations folded; taken over and changed.
         preprocessing: the input's size and normalisation.
+        device: to run on; None: the processor.
     """
-    precision = processor_precision()
+    on_processor = device is None or device.type == "cpu"
+    precision = processor_precision() if on_processor else gpu_precision()
     offset = _take_over_scale(layers, preprocessing)
     if precision is torch.float32:
         try:
             return OnnxNetwork(layers, preprocessing.crop, offset)
         except UnknownLayerError as layer:
             logger.debug("This architecture is run by torch, because of its layer %s", layer)
-    return TorchNetwork(layers, preprocessing.crop, offset, precision=precision)
+    return TorchNetwork(
+        layers, preprocessing.crop, offset, precision=precision, device=device or _PROCESSOR
+    )
 
 
 class TorchNetwork:
@@ -78,6 +89,7 @@ class TorchNetwork:
         size: (height, width) of the frames.
         offset: (3,) to subtract from the channels of a frame first; None: nothing.
         precision: of the computation.
+        device: that computes.
     """
 
     def __init__(
@@ -87,22 +99,31 @@ class TorchNetwork:
         offset: NDArray[np.float32] | None,
         *,
         precision: torch.dtype,
+        device: torch.device = _PROCESSOR,
     ) -> None:
         self.precision = precision
+        self._device = device
+        # A GPU has one queue: calls side by side would only hold memory for each.
+        self._turn = threading.Lock() if device.type == "cuda" else nullcontext()
         self._head: Any
-        *self._layers, self._head = layers.to(precision)
+        *self._layers, self._head = layers.to(device, precision)
         for parameter in layers.parameters():
             if parameter.ndim == 4:
                 parameter.data = parameter.data.to(memory_format=torch.channels_last)
-        self._offset = None if offset is None else torch.from_numpy(offset).view(1, 3, 1, 1)
-        with torch.inference_mode():
-            _fuse(layers, precision, lambda: self(np.zeros((_USUAL_BATCH, *size, 3), np.uint8)))
+        self._offset = (
+            None if offset is None else torch.from_numpy(offset).view(1, 3, 1, 1).to(device)
+        )
+        if device.type == "cpu":
+            with torch.inference_mode():
+                # The layouts of weights are chosen for the usual batch; others are right, too.
+                _fuse(layers, precision, lambda: self(np.zeros((SMALL_BATCH, *size, 3), np.uint8)))
 
     def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Features (N, D) of frames (N, H, W, 3), computed all at once."""
-        with torch.inference_mode():
+        with self._turn, torch.inference_mode():
             # (N, H, W, 3) in memory is (N, 3, H, W) in the format "channels last": nothing is moved.
-            pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
+            pixels = self._moved(torch.from_numpy(np.ascontiguousarray(frames)))
+            pixels = pixels.permute(0, 3, 1, 2)
             if self._offset is None:
                 activations = pixels.to(self.precision)  # whole numbers to 255 are exact in all
             else:
@@ -110,8 +131,14 @@ class TorchNetwork:
             for layer in self._layers:
                 activations = layer(activations)
             pooled = self._head.pool(self._head.conv(activations)).flatten(1).float()
-        features: NDArray[np.float32] = pooled.numpy()
+            features: NDArray[np.float32] = pooled.cpu().numpy()
         return features
+
+    def _moved(self, pixels: torch.Tensor) -> torch.Tensor:
+        """The pixels on the device; bytes, and to a GPU from memory that it copies from by itself."""
+        if self._device.type != "cuda":
+            return pixels.to(self._device)
+        return pixels.pin_memory().to(self._device, non_blocking=True)
 
 
 class OnnxNetwork:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -18,7 +19,9 @@ from timelinelabels.errors import CheckpointError, WeightsNotFoundError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from timelinelabels.backbones.execution import FeatureNetwork
+    from timelinelabels.backbones.devices import Batches
+
+logger = logging.getLogger(__name__)
 
 FEATURE_VERSION = 2
 """Counted up when this module computes other features from equal weights and frames."""
@@ -53,9 +56,6 @@ class YoloBackbone:
     when `embed` is first called. An object may be shared between threads.
     """
 
-    batch_frames = 8
-    """Frames that suit one call of `embed`: more at once is not faster, and caches are small."""
-
     def __init__(
         self,
         *,
@@ -65,6 +65,7 @@ class YoloBackbone:
         class_names: tuple[str, ...],
         weight: NDArray[np.float32],
         bias: NDArray[np.float32],
+        device: str = "cpu",
     ) -> None:
         self.name = path.stem
         self.fingerprint = fingerprint
@@ -73,16 +74,18 @@ class YoloBackbone:
         self.feature_dim = int(weight.shape[1])
         self._path = path
         self._weight, self._bias = weight, bias
-        self._network: FeatureNetwork | None = None
+        self._device = device
+        self._network: Batches | None = None
         self._building = threading.Lock()
 
     @classmethod
-    def open(cls, path: Path, *, memo: Path | None = None) -> Self:
+    def open(cls, path: Path, *, memo: Path | None = None, device: str = "cpu") -> Self:
         """Read a checkpoint; neither Ultralytics nor torch is imported.
 
         Args:
             path: a classification checkpoint (.pt) of Ultralytics.
             memo: folder where hashes of unchanged files are remembered (`content_hash`).
+            device: "cpu", "cuda", "cuda:1" or "auto", see `devices`; looked for by `embed`.
 
         Raises:
             WeightsNotFoundError: there is no such file.
@@ -109,7 +112,13 @@ class YoloBackbone:
             class_names=record.class_names,
             weight=weight,
             bias=bias,
+            device=device,
         )
+
+    @property
+    def batch_frames(self) -> int:
+        """Frames that suit one call of `embed`; for another device than a processor, it is asked."""
+        return 8 if self._device == "cpu" else self._built().size
 
     def embed(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The input of the last linear layer for each frame.
@@ -123,18 +132,17 @@ class YoloBackbone:
         Raises:
             ValueError: the frames have another size or type.
             CheckpointError: the network cannot be built, or the weights file has changed.
+            SettingsError: there is no such device.
+            MemoryError: it has no memory for a single frame.
         """
         height, width = self.preprocessing.crop
         if frames.dtype != np.uint8 or frames.shape[1:] != (height, width, 3):
             raise ValueError(
                 f"frames must be uint8 (N, {height}, {width}, 3), not {frames.dtype} {frames.shape}"
             )
-        features = np.empty((len(frames), self.feature_dim), dtype=np.float32)
-        network = self._built()
-        for start in range(0, len(frames), self.batch_frames):
-            part = slice(start, start + self.batch_frames)
-            features[part] = network(frames[part])
-        return features
+        if not len(frames):
+            return np.empty((0, self.feature_dim), dtype=np.float32)
+        return self._built()(frames)
 
     def class_probabilities(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
         """Softmax of the last linear layer.
@@ -159,8 +167,9 @@ class YoloBackbone:
             probabilities[part] = logits / logits.sum(axis=1, keepdims=True)
         return probabilities
 
-    def _built(self) -> FeatureNetwork:
+    def _built(self) -> Batches:
         from timelinelabels.backbones.architectures import build_network
+        from timelinelabels.backbones.devices import Batches, chosen_device, fitting_batch
         from timelinelabels.backbones.execution import feature_network
 
         with self._building:
@@ -173,7 +182,12 @@ class YoloBackbone:
                     record = read_classifier(archive)
                     tensors = {name: value.read(archive) for name, value in record.tensors.items()}
                     layers = build_network(record, tensors)  # its errors name the file, too
-                self._network = feature_network(layers, self.preprocessing)
+                device = chosen_device(self._device)
+                network = feature_network(layers, self.preprocessing, device)
+                blank = np.zeros((1, *self.preprocessing.crop, 3), np.uint8)
+                size = fitting_batch(device, lambda count: network(blank.repeat(count, axis=0)))
+                self._network = Batches(network, size)
+                logger.info("%s runs on %s, %d frames at a time", self.name, device, size)
             return self._network
 
 

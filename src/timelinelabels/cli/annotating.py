@@ -1,8 +1,11 @@
 """The work of `timelinelabels annotate`."""
 
+from collections.abc import Iterator
+
 from rich.console import Console
 
-from timelinelabels.cli.console import frame_bar, print_error, progress_bars
+from timelinelabels.cli.console import print_error, progress_bars
+from timelinelabels.cli.side_by_side import Wanted, extracted
 from timelinelabels.control_models.project_model import ProjectModel
 from timelinelabels.errors import (
     ConfigError,
@@ -13,6 +16,7 @@ from timelinelabels.errors import (
     TrainingError,
     VideoError,
 )
+from timelinelabels.labelstudio.api_records import PredictedTask
 from timelinelabels.labelstudio.client import LabelStudioClient
 from timelinelabels.labelstudio.placing import is_placed, place_prediction
 from timelinelabels.runtime import build_resources, model_version, open_store
@@ -51,20 +55,33 @@ def annotate_project(
     ours = frozenset(record.text for record in store.versions(key))
     total = project.tasks - (project.annotated_tasks if only_unlabeled else 0)
     written = had = failed = 0
-    with progress_bars(console) as progress:
-        bar = progress.add_task("Predicting", total=total, note=version)
+
+    def unpredicted() -> Iterator[Wanted[PredictedTask]]:
+        nonlocal had, failed
         for task in client.tasks(project_id, only_unlabeled=only_unlabeled):
             if is_placed(task.predictions, version, ours):
                 had += 1
                 progress.advance(bar)
                 continue
             try:
-                features = {}
-                for source in sorted(model.sources(task.data), key=str):
-                    with frame_bar(progress, f"Task {task.id}") as report:
-                        features[source] = resources.extract(
-                            source, task_id=str(task.id), progress=report
-                        )
+                sources = sorted(model.sources(task.data), key=str)
+            except MediaError as error:
+                failed += 1
+                print_error(console, _of_task(task.id, error))
+                progress.advance(bar)
+                continue
+            yield Wanted(item=task, name=f"Task {task.id}", sources=sources, task_id=str(task.id))
+
+    with (
+        progress_bars(console) as progress,
+        extracted(resources, unpredicted(), progress) as results,
+    ):
+        bar = progress.add_task("Predicting", total=total, note=version)
+        for want, features in results:
+            task = want.item
+            try:
+                if isinstance(features, TimelineLabelsError):
+                    raise features
                 prediction = model.predict(task.data, features)
                 if prediction is not None:
                     place_prediction(client, task.id, prediction, version, ours)

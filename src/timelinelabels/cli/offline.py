@@ -26,7 +26,7 @@ def offline_settings(folders: Sequence[Path]) -> "Settings":
     from timelinelabels.settings import load_settings
 
     settings = load_settings()
-    prepare_computation()
+    prepare_computation(settings.device)
     roots = (*folders, *settings.media_roots, Path("/"))
     settings = settings.model_copy(update={"media_roots": roots})
     configure_logging(settings, quiet=True)

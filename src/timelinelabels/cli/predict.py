@@ -2,12 +2,17 @@
 
 import json
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from timelinelabels.cli.options import ConfigOption, ProjectOption, read_json
+
+if TYPE_CHECKING:
+    from timelinelabels.cli.side_by_side import Wanted
+    from timelinelabels.control_models import ProjectModel
 
 
 def predict(
@@ -46,9 +51,16 @@ def predict(
     if (tasks is None) == (not videos):
         raise typer.BadParameter("give either --tasks FILE or one or more VIDEO files")
     _make_folder(output)  # before the work, not after it
-    from timelinelabels.cli.console import frame_bar, make_console, print_error, progress_bars
+    from timelinelabels.cli.console import make_console, print_error, progress_bars
     from timelinelabels.cli.offline import offline_settings, open_project
-    from timelinelabels.errors import ConfigError, MediaError, TrainingError, VideoError
+    from timelinelabels.cli.side_by_side import extracted
+    from timelinelabels.errors import (
+        ConfigError,
+        MediaError,
+        TimelineLabelsError,
+        TrainingError,
+        VideoError,
+    )
     from timelinelabels.labelstudio.payloads import parse_export
     from timelinelabels.runtime import model_version
 
@@ -69,17 +81,19 @@ def predict(
         given = [("", {field: str(video)}) for video in videos or []]
     results: list[dict[str, Any]] = []
     failed = 0
-    with progress_bars(console) as progress:
+    with (
+        progress_bars(console) as progress,
+        extracted(resources, _wanted(model, given), progress) as found,
+    ):
         bar = progress.add_task("Predicting", total=len(given), note=version)
-        for task_id, data in given:
+        for want, features in found:
+            task_id, data = want.item
             result: dict[str, Any] = {"data": data, "predictions": []}
             if task_id.isascii() and task_id.isdigit():
                 result = {"id": int(task_id), **result}
             try:
-                features = {}
-                for source in sorted(model.sources(data), key=str):
-                    with frame_bar(progress, Path(source.video).name) as report:
-                        features[source] = resources.extract(source, progress=report)
+                if isinstance(features, TimelineLabelsError):
+                    raise features
                 prediction = model.predict(data, features)
                 if prediction is not None:
                     result["predictions"] = [{"model_version": version, **prediction}]
@@ -93,6 +107,23 @@ def predict(
         typer.echo(f"{len(results) - failed} of {len(results)} tasks predicted: {output}", err=True)
     if failed:
         raise typer.Exit(1)
+
+
+def _wanted(
+    model: "ProjectModel", given: Sequence[tuple[str, Any]]
+) -> "Iterator[Wanted[tuple[str, Any]]]":
+    """The features that each (task id, task data) needs."""
+    from timelinelabels.cli.side_by_side import Wanted
+    from timelinelabels.errors import MediaError
+
+    for item in given:
+        try:
+            sources = sorted(model.sources(item[1]), key=str)
+        except MediaError:
+            sources = []  # it is met again, and told, when the task is predicted
+        yield Wanted(
+            item=item, name=Path(sources[0].video).name if sources else "", sources=sources
+        )
 
 
 def _make_folder(output: Path | None) -> None:

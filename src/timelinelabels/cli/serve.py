@@ -49,18 +49,20 @@ def worker() -> None:
         label_studio_client,
         open_store,
         prepare_computation,
+        videos_at_once,
     )
     from timelinelabels.settings import load_settings
     from timelinelabels.worker import Worker
 
     settings = load_settings()
     configure_logging(settings)
-    prepare_computation()
+    prepare_computation(settings.device)
     running = Worker(
         open_store(settings),
         build_resources(settings, download_weights=True),
         label_studio=label_studio_client(settings),
         push=settings.push_predictions,
+        videos_at_once=videos_at_once(),
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: running.stop())

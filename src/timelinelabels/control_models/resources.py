@@ -33,6 +33,7 @@ class Backbones:
         download: whether default weights that are missing may be downloaded here.
         memo: folder that remembers the hashes of unchanged weights files.
         published_at: the URL of the folder that default weights are downloaded from.
+        device: that networks run on: "auto", "cpu", "cuda" or "cuda:1".
     """
 
     def __init__(
@@ -43,7 +44,9 @@ class Backbones:
         download: bool = False,
         memo: Path | None = None,
         published_at: str = PUBLISHED_AT,
+        device: str = "cpu",
     ) -> None:
+        self.device = device
         self.model_root = model_root
         self.allow_custom = allow_custom
         self.download = download
@@ -71,7 +74,9 @@ class Backbones:
         fingerprint = backbone_fingerprint(path, memo=self.memo)
         with self._lock:
             if fingerprint not in self._opened:
-                self._opened[fingerprint] = YoloBackbone.open(path, memo=self.memo)
+                self._opened[fingerprint] = YoloBackbone.open(
+                    path, memo=self.memo, device=self.device
+                )
             return self._opened[fingerprint]
 
     def find_download(self, model_path: str | None) -> str:

@@ -1,0 +1,135 @@
+"""Where a backbone runs, and what happens when memory runs out. There is no GPU here."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from checkpoint_files import noise
+
+from timelinelabels.backbones import YoloBackbone
+from timelinelabels.backbones.devices import Batches, chosen_device
+from timelinelabels.errors import SettingsError
+from timelinelabels.settings import load_settings
+
+NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+
+
+@NO_GPU
+def test_auto_takes_the_processor_where_there_is_no_gpu() -> None:
+    assert chosen_device("auto").type == chosen_device("cpu").type == "cpu"
+
+
+@NO_GPU
+@pytest.mark.parametrize("name", ["cuda", "cuda:1"])
+def test_a_gpu_that_is_not_there_is_an_error_that_says_why_and_what_to_do(name: str) -> None:
+    with pytest.raises(SettingsError, match=rf"DEVICE={name}: torch.*DEVICE=auto"):
+        chosen_device(name)
+
+
+@NO_GPU
+def test_a_command_with_a_gpu_that_is_not_there_ends_at_once(tmp_path: Path) -> None:
+    config = tmp_path / "config.xml"
+    config.write_text(
+        '<View><TimelineLabels name="t" toName="v"><Label value="a"/></TimelineLabels>'
+        '<Video name="v" value="$v"/></View>'
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "timelinelabels", "extract", "--config", config, "absent.mp4"],
+        env=os.environ
+        | {"DEVICE": "cuda", "MODEL_ROOT": str(tmp_path), "CACHE_DIR": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: DEVICE=cuda: torch")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "mps"])
+def test_another_name_is_refused_with_the_variable(name: str, monkeypatch) -> None:
+    monkeypatch.setenv("DEVICE", name)
+    with pytest.raises(SettingsError, match="DEVICE"):
+        load_settings()
+
+
+@NO_GPU
+def test_auto_gives_the_features_of_the_processor(seeded_weights: Path) -> None:
+    frames = noise(11)
+    given, plain = (YoloBackbone.open(seeded_weights, device=name) for name in ("auto", "cpu"))
+    assert given.batch_frames == plain.batch_frames == 8
+    assert np.array_equal(given.embed(frames), plain.embed(frames))
+    assert given.embed(frames[:0]).shape == (0, given.feature_dim)
+
+
+class Doubling:
+    """A network whose feature is twice the first pixel; it notes the sizes of its batches."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def __call__(self, frames: np.ndarray) -> np.ndarray:
+        self.sizes.append(len(frames))
+        return 2 * frames[:, 0, 0, :1].astype(np.float32)
+
+
+def test_frames_come_back_in_order_whatever_the_batch() -> None:
+    frames = np.arange(11, dtype=np.uint8)[:, None, None, None].repeat(3, axis=3)
+    for size in (1, 4, 11, 64):
+        network = Doubling()
+        assert Batches(network, size)(frames)[:, 0].tolist() == list(range(0, 22, 2))
+        assert max(network.sizes) == min(size, 11)
+
+
+def test_what_is_not_a_lack_of_memory_passes_through() -> None:
+    def broken(frames: np.ndarray) -> np.ndarray:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="mat1"):
+        Batches(broken, 4)(np.zeros((4, 8, 8, 3), np.uint8))
+
+
+OUT_OF_MEMORY = """
+import resource, sys
+import numpy as np
+import torch
+from timelinelabels.backbones.devices import Batches
+
+torch.set_num_threads(1)
+BYTES_A_FRAME = 32 * 2**20
+
+def network(frames):
+    # As a network's layers do: memory in proportion to the batch, from torch's own allocator.
+    activations = torch.empty(len(frames) * BYTES_A_FRAME, dtype=torch.uint8)
+    activations[::4096] = 1
+    return frames[:, 0, 0, :1].astype(np.float32)
+
+frames = np.arange(64, dtype=np.uint8)[:, None, None, None].repeat(3, axis=3)
+network(frames[:1])
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[1]) * 2**20,) * 2)
+batches = Batches(network, 64)
+try:
+    features = batches(frames)
+except MemoryError as error:
+    print("MemoryError", str(error)[:28])
+else:
+    assert features[:, 0].tolist() == list(range(64))
+    print(batches.size)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the address space is limited as on Linux")
+@pytest.mark.parametrize(
+    ("room", "said"), [(400, "8"), (10_000, "64"), (8, "MemoryError no memory for a single frame")]
+)
+def test_a_batch_that_memory_does_not_hold_is_halved_until_it_fits(room: int, said: str) -> None:
+    """Torch's allocator, really out of memory, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", OUT_OF_MEMORY, str(room)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == said
