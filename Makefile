@@ -8,7 +8,7 @@ LABEL_STUDIO := label-studio==1.23.2
 LABEL_STUDIO_VENV := $(or $(TIMELINELABELS_LABEL_STUDIO_VENV),.labelstudio-venv)
 LABEL_STUDIO_READY := $(LABEL_STUDIO_VENV)/.ready-$(LABEL_STUDIO)
 
-.PHONY: help demo test test-fast test-e2e bench-learning lint lint-docker format install label-studio clean
+.PHONY: help demo test test-fast test-e2e bench bench-serving bench-learning lint lint-docker format install label-studio clean
 
 help:  ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,6 +42,12 @@ $(LABEL_STUDIO_READY):
 	$(LABEL_STUDIO_VENV)/bin/pip install --quiet '$(LABEL_STUDIO)'
 	@rm -rf $(LABEL_STUDIO_VENV)/migrated-data
 	@touch '$@'
+
+bench: $(READY)  ## Measure everything as ratios; writes benchmarks/RESULTS.md (half an hour on two cores)
+	$(BIN)/python benchmarks/everything.py
+
+bench-serving: $(READY)  ## Measure how long people wait: start, cached predictions, answers under load
+	$(BIN)/python benchmarks/serving.py
 
 bench-learning: $(READY)  ## Compare learning with the guide's way (needs TIMELINELABELS_DATA; some minutes)
 	$(BIN)/python benchmarks/learning.py

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -41,7 +42,13 @@ def extract(video: Path, weights: Path) -> dict[str, float]:
         wall, processor = time.perf_counter(), time.process_time()
         frames = len(store.extract(video, backbone).values)
         wall, processor = time.perf_counter() - wall, time.process_time() - processor
-    return {"frames": frames, "fps": frames / wall, "cpu_per_frame": processor / frames}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000  # as GNU time's, here in MB
+    return {
+        "frames": frames,
+        "fps": frames / wall,
+        "cpu_per_frame": processor / frames,
+        "peak": peak,
+    }
 
 
 def child(*arguments: str | Path) -> dict[str, float]:
@@ -81,6 +88,7 @@ def compare(
             "cpu × loop": loop["cpu_per_frame"] / ours["cpu_per_frame"],
             "cpu of limit": (decode["cpu_per_frame"] + network["cpu_per_frame"])
             / ours["cpu_per_frame"],
+            "peak": ours["peak"],
         }
         print(number, {key: round(value, 2) for key, value in row.items()}, file=sys.stderr)
         found.append(row)
@@ -135,8 +143,8 @@ def main() -> None:
         }
     rows = [
         "| Video | loop | decode | network | limit | ours | × loop | of the limit "
-        "| × loop, processor time | of the limit, processor time |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| × loop, processor time | of the limit, processor time | peak memory, MB |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, video in videos.items():
         found = compare(
@@ -147,7 +155,8 @@ def main() -> None:
             f"| {name} | "
             + " | ".join(f"{middle[key]:.0f}" for key in ("loop", "decode", "network"))
             + f" | {middle['limit']:.0f} | {middle['ours']:.0f} | {middle['× loop']:.2f} "
-            f"| {middle['of limit']:.0%} | {middle['cpu × loop']:.2f} | {middle['cpu of limit']:.0%} |"
+            f"| {middle['of limit']:.0%} | {middle['cpu × loop']:.2f} "
+            f"| {middle['cpu of limit']:.0%} | {middle['peak']:.0f} |"
         )
     write_section(
         "Extraction",

@@ -3,7 +3,7 @@
     python benchmarks/serving.py
 
 Starts the real `timelinelabels serve` in a temporary folder and speaks to it as Label Studio does.
-Prints each figure beside its target. The start is also a ratio to the import of torch alone, measured
+Each figure stands beside its target. The start is also a ratio to the import of torch alone, measured
 in the same run, because a machine's speed cancels out of it.
 
 What is not real here: the features of the one-hour video and of the 50 short ones are random numbers
@@ -31,6 +31,7 @@ from typing import Any
 import av
 import httpx
 import numpy as np
+from results import write_section
 
 from timelinelabels.backbones import DEFAULT_WEIGHTS, YoloBackbone
 from timelinelabels.backbones.base import Preprocessing
@@ -55,6 +56,7 @@ class RandomFeatures:
     """Stands in the place of a backbone, under its fingerprint, to fill the cache quickly."""
 
     real: YoloBackbone
+    batch_frames = 64
     preprocessing = Preprocessing(resize=32, crop=(32, 32), mean=(0, 0, 0), std=(1, 1, 1))
 
     @property
@@ -177,9 +179,17 @@ def seconds(function: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def show(name: str, value: float, unit: str, target: float | None, note: str = "") -> None:
-    goal = "" if target is None else f"  target ≤ {target:g} {unit}"
-    print(f"  {name:<58} {value:8.3f} {unit}{goal}{'  ' + note if note else ''}", flush=True)
+class Table:
+    """What was measured, beside its target and as a ratio to it."""
+
+    def __init__(self) -> None:
+        self.rows = ["| | measured | target | of the target |", "|---|---|---|---|"]
+
+    def show(self, name: str, value: float, unit: str, target: float | None) -> None:
+        goal = "" if target is None else f"≤ {target:g} {unit}"
+        ratio = "" if target is None else f"{value / target:.0%}"
+        self.rows.append(f"| {name} | {value:.3f} {unit} | {goal} | {ratio} |")
+        print(self.rows[-1], flush=True)
 
 
 def prepare(folder: Path) -> list[Scene]:
@@ -203,38 +213,35 @@ def prepare(folder: Path) -> list[Scene]:
     return scenes
 
 
-def measure_start(server: Server, rounds: int) -> None:
-    print("Start (median of interleaved rounds)")
+def measure_start(table: Table, server: Server, rounds: int) -> None:
     helps, torches, starts = [], [], []
     for _ in range(rounds):
         helps.append(seconds(lambda: _python("-m", "timelinelabels", "--help")))
         torches.append(seconds(lambda: _python("-c", "import torch")))
         with server.running() as start:
             starts.append(start)
-    show("timelinelabels --help", float(np.median(helps)), "s", 0.5)
-    show("serve → /health answers", float(np.median(starts)), "s", 3.0)
-    show("import torch alone", float(np.median(torches)), "s", None)
-    show("serve / import torch", float(np.median(starts) / np.median(torches)), "×", None)
+    table.show("timelinelabels --help", float(np.median(helps)), "s", 0.5)
+    table.show("serve → /health answers", float(np.median(starts)), "s", 3.0)
+    table.show("import torch alone", float(np.median(torches)), "s", None)
+    table.show("serve / import torch", float(np.median(starts) / np.median(torches)), "×", None)
 
 
-def measure_predictions(server: Server, scenes: list[Scene], rounds: int) -> None:
-    print("Cached predictions, request to regions (median; first = of a just started server)")
+def measure_predictions(table: Table, server: Server, scenes: list[Scene], rounds: int) -> None:
     for number, scene in enumerate(scenes, start=1):
         server.post("/webhook", submit_body(number, scene.path.name, scene.annotation_result()))
     wait_for(lambda: f" {len(scenes)} videos" in server.version())
     hour = [seconds(lambda: check(server.predict(["hour.mp4"]))) for _ in range(rounds)]
     names = [f"short-{number}.mp4" for number in range(SHORT)]
     batch = [seconds(lambda: check(server.predict(names))) for _ in range(rounds)]
-    show("one hour at 25 fps (90,000 frames)", float(np.median(hour)), "s", 1.5)
-    show("… first", hour[0], "s", None)
-    show(f"{SHORT} videos of {SHORT_FRAMES} frames", float(np.median(batch)), "s", 2.0)
+    table.show("one hour at 25 fps (90,000 frames)", float(np.median(hour)), "s", 1.5)
+    table.show("… first", hour[0], "s", None)
+    table.show(f"{SHORT} videos of {SHORT_FRAMES} frames", float(np.median(batch)), "s", 2.0)
     size = max(path.stat().st_size for path in (server.folder / "cache_dir/features").iterdir())
-    show("feature file of one hour", size / 1e6, "MB", 245)
+    table.show("feature file of one hour", size / 1e6, "MB", 245)
 
 
-def measure_load(server: Server, duration: float) -> None:
+def measure_load(table: Table, server: Server, duration: float) -> None:
     """20 requests a second while a worker trains and then extracts."""
-    print(f"{REQUESTS_PER_SECOND} requests/s for {duration:.0f} s")
     for working in (False, True):
         if working:
             scene = render_scene(server.folder / "videos" / "long.mp4", seed=77, frames=1500)
@@ -258,8 +265,8 @@ def measure_load(server: Server, duration: float) -> None:
         state = "while it trains and extracts" if working else "idle"
         for path, values in times.items():
             target = {"/webhook": 0.1, "/health": 0.2}[path]
-            show(f"{path} p99, {state}", float(np.quantile(values, 0.99)), "s", target)
-            show(f"{path} p50, {state}", float(np.median(values)), "s", None, f"n={len(values)}")
+            table.show(f"{path} p99, {state}", float(np.quantile(values, 0.99)), "s", target)
+            table.show(f"{path} p50, {state}", float(np.median(values)), "s", None)
 
 
 def load(server: Server, duration: float) -> dict[str, list[float]]:
@@ -316,11 +323,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         scenes = prepare(folder)
-        server = Server(folder)
-        measure_start(server, options.rounds)
+        server, table = Server(folder), Table()
+        measure_start(table, server, options.rounds)
         with server.running():
-            measure_predictions(server, scenes, options.rounds)
-            measure_load(server, options.seconds)
+            measure_predictions(table, server, scenes, options.rounds)
+            measure_load(table, server, options.seconds)
+    write_section(
+        "Serving",
+        f"python benchmarks/serving.py --rounds {options.rounds} --seconds {options.seconds:g}",
+        f"Medians of {options.rounds} rounds; {REQUESTS_PER_SECOND} requests/s for "
+        f"{options.seconds:g} s in each state; cached predictions from request to regions, of a just "
+        "started server first.\n\n" + "\n".join(table.rows),
+    )
 
 
 if __name__ == "__main__":
