@@ -18,7 +18,8 @@
     ├── VideoError                       the file is there and is not a readable video
     │   └── NoVideoStreamError           audio only, an image-less container
     ├── CheckpointError                  a weights file cannot be used
-    │   ├── WeightsNotFoundError         it is not there and could not be downloaded
+    │   ├── WeightsNotFoundError         it is not there, or not yet
+    │   │   └── UnknownWeightsError      nor does anybody publish it: model_path is wrong (HTTP 422)
     │   ├── WeightsForbiddenError        it is outside MODEL_ROOT, or custom weights are switched off
     │   ├── UnsafeCheckpointError        its pickle asks for something that a checkpoint never needs
     │   └── NotAClassificationCheckpointError   it holds a detector, a plain dict of tensors, …
@@ -104,7 +105,13 @@ class CheckpointError(TimelineLabelsError):
 
 
 class WeightsNotFoundError(CheckpointError):
-    """The weights are not there and could not be downloaded."""
+    """The weights are not there: not downloaded yet, or not to be had from here."""
+
+
+class UnknownWeightsError(WeightsNotFoundError):
+    """The labeling config names weights that are not there and that Ultralytics does not publish."""
+
+    http_status = 422
 
 
 class WeightsForbiddenError(CheckpointError):

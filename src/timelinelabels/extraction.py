@@ -4,13 +4,18 @@ Shells share this: the web process asks and waits, a worker asks before it train
 """
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
+from timelinelabels.control_models.project_model import ProjectModel
 from timelinelabels.control_models.resources import FeatureSource, Resources
+from timelinelabels.errors import CheckpointError, ConfigError
 from timelinelabels.features import Features
 from timelinelabels.store import Store, WorkState
+
+logger = logging.getLogger(__name__)
 
 KIND = "extract"
 
@@ -62,6 +67,34 @@ def source_of(payload: Mapping[str, Any]) -> FeatureSource:
         model_path=payload["model_path"],
         sample_fps=Fraction(rate) if rate is not None else None,
     )
+
+
+def want_late_trainings(
+    store: Store, resources: Resources, source: FeatureSource, media_hash: str
+) -> None:
+    """Want a training of each project that learned without an annotated video that is here only now.
+
+    A training leaves out what cannot be had at the time, so that it never keeps others waiting; when
+    the server that has it is back, nobody submits anything again.
+
+    Args:
+        store: what was annotated.
+        resources: where versions lie.
+        source: what there are features of now.
+        media_hash: of its video.
+    """
+    for key in store.annotated_projects():
+        label_config = store.label_config(key)
+        if label_config is None:
+            continue
+        try:
+            project = ProjectModel.create(
+                label_config, resources=resources, project=key, heads=store.heads(key)
+            )
+            if project.lacks(media_hash) and project.has_source(store.annotated_tasks(key), source):
+                store.want_training(key)
+        except (ConfigError, CheckpointError) as error:
+            logger.debug("Project %s: %s", key, error)
 
 
 def extraction_key(resources: Resources, source: FeatureSource) -> str:

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from timelinelabels import extraction, pushing, reconciliation
+from timelinelabels import extraction, pushing, reconciliation, weights_download
 from timelinelabels.control_models.project_model import ProjectModel
 from timelinelabels.control_models.resources import Resources
 from timelinelabels.errors import (
@@ -36,7 +36,14 @@ from timelinelabels.store import ASKED, Store, WorkItem
 logger = logging.getLogger(__name__)
 
 # What a person may be waiting for comes first.
-KINDS = (pushing.TASK_KIND, extraction.KIND, "train", pushing.KIND, reconciliation.KIND)
+KINDS = (
+    weights_download.KIND,
+    pushing.TASK_KIND,
+    extraction.KIND,
+    "train",
+    pushing.KIND,
+    reconciliation.KIND,
+)
 LEASE_SECONDS = 20.0
 HEARTBEAT_SECONDS = 4.0
 POLL_SECONDS = 0.5
@@ -116,9 +123,13 @@ class Worker:
             )
         for helper in self._helpers:
             helper.start()
+        starting = True
         next_sweep, max_age = 0.0, 0.0  # what happened before it started may never have been heard
         while not self._stop.is_set():
             try:
+                if starting:
+                    weights_download.want_weights(self._store, self._resources, [None])
+                    starting = False
                 if self._label_studio is not None and time.monotonic() >= next_sweep:
                     reconciliation.want_reconciliations(self._store, older_than_seconds=max_age)
                     next_sweep = time.monotonic() + SWEEP_POLL_SECONDS
@@ -155,7 +166,10 @@ class Worker:
         logger.debug("Claimed: %s %s", item.kind, item.key[:40])
         try:
             with self._lease(item) as lease:
-                if item.kind == extraction.KIND:
+                if item.kind == weights_download.KIND:
+                    self._resources.backbones.open(item.payload["model_path"])
+                    self._store.complete(item)
+                elif item.kind == extraction.KIND:
                     self._extract(item, lease)
                 elif item.kind == reconciliation.KIND:
                     self._reconcile(item, lease)
@@ -187,13 +201,17 @@ class Worker:
         if own:
             self._extracting.set()
         try:
-            self._resources.extract(
+            features = self._resources.extract(
                 source, task_id=item.payload.get("task_id"), progress=lease.frames_done
             )
         finally:
             if own:
                 self._extracting.clear()
         self._store.complete(item)
+        if item.attempts or item.wanted > 1:  # a training may have gone on without it
+            extraction.want_late_trainings(
+                self._store, self._resources, source, features.media_hash
+            )
         pushing.hasten_task_pushes(self._store, item.key)
 
     def _reconcile(self, item: WorkItem, lease: "_Lease") -> None:

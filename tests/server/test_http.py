@@ -170,6 +170,8 @@ def test_simple_mode_predicts_at_once_with_a_version_of_its_own(backend, scenes)
         (SIMPLE.replace("ball", "zeppelin"), "zeppelin"),
         (SIMPLE.replace('toName="film"', 'toName="nothing"'), "nothing"),
         (SIMPLE.replace("model_score", 'model_path="../../x.pt" model_score'), "x.pt"),
+        (SIMPLE.replace("model_score", 'model_path="own.pt" model_score'), "correct model_path"),
+        ("", "empty"),
         ("<View></View>", "TimelineLabels"),
         ("not xml", "XML"),
     ],
@@ -279,6 +281,14 @@ def test_an_ill_formed_body_is_a_400_in_words(backend, path, body):
     answer = backend.client.post(path, data=body, content_type="application/json")
     assert answer.status_code == 400, answer.text
     assert answer.json["detail"]
+
+
+def test_a_body_that_is_not_json_is_said_to_be_none(backend):
+    answer = backend.client.post("/setup", data=b"name=value")
+    assert answer.json == {
+        "error": "PayloadError",
+        "detail": "/setup: the request body is not JSON.",
+    }
 
 
 def test_an_unknown_action_is_accepted_and_ignored(backend):

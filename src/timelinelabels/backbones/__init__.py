@@ -6,6 +6,7 @@ from timelinelabels.backbones.weights import (
     PUBLISHED_AT,
     ensure_weights,
     find_download,
+    missing_weights,
     resolve_weights,
 )
 from timelinelabels.backbones.yolo import YoloBackbone, backbone_fingerprint
@@ -19,5 +20,6 @@ __all__ = [
     "backbone_fingerprint",
     "ensure_weights",
     "find_download",
+    "missing_weights",
     "resolve_weights",
 ]

@@ -16,7 +16,12 @@ from pathlib import Path, PurePosixPath
 
 import httpx
 
-from timelinelabels.errors import CheckpointError, WeightsForbiddenError, WeightsNotFoundError
+from timelinelabels.errors import (
+    CheckpointError,
+    UnknownWeightsError,
+    WeightsForbiddenError,
+    WeightsNotFoundError,
+)
 
 DEFAULT_WEIGHTS = "yolov8n-cls.pt"
 PUBLISHED_AT = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
@@ -75,6 +80,24 @@ def resolve_weights(model_path: str | None, *, model_root: Path, allow_custom: b
     return target
 
 
+def missing_weights(path: Path) -> WeightsNotFoundError:
+    """What to say of weights that are not there, where they must not be downloaded.
+
+    Args:
+        path: where they belong.
+    """
+    if path.name not in PUBLISHED:
+        return UnknownWeightsError(
+            f"There are no weights {path.name} in {path.parent}. Put the file there, or correct "
+            f"model_path: only the weights that Ultralytics publishes ({DEFAULT_WEIGHTS} and the like) "
+            "are downloaded."
+        )
+    return WeightsNotFoundError(
+        f"The weights {path.name} are not in {path.parent} yet: a worker downloads them, or put "
+        f"{PUBLISHED_AT}/{path.name} there by hand. The log says how the download goes."
+    )
+
+
 def ensure_weights(path: Path, *, published_at: str = PUBLISHED_AT) -> None:
     """Download weights that Ultralytics publishes, unless they are there already.
 
@@ -83,7 +106,8 @@ def ensure_weights(path: Path, *, published_at: str = PUBLISHED_AT) -> None:
         published_at: the URL of the folder that holds the published files.
 
     Raises:
-        WeightsNotFoundError: the file is neither there nor to be had; says what to put where.
+        UnknownWeightsError: the file is not there, and Ultralytics does not publish such a one.
+        WeightsNotFoundError: it is not there and could not be downloaded; says what to put where.
     """
     if path.is_file():
         return
@@ -118,10 +142,7 @@ def find_download(path: Path, *, published_at: str = PUBLISHED_AT) -> str:
 
 def _published_url(path: Path, published_at: str) -> str:
     if path.name not in PUBLISHED:
-        raise WeightsNotFoundError(
-            f"There are no weights {path.name} in {path.parent}. Put the file there: only the weights "
-            f"that Ultralytics publishes ({DEFAULT_WEIGHTS} and the like) are downloaded."
-        )
+        raise missing_weights(path)
     return f"{published_at}/{path.name}"
 
 

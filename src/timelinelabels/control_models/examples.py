@@ -35,6 +35,8 @@ class LeftOut:
 
     task_id: str
     reason: str
+    # Hash of its video; None: the video could not be had, or not be read.
+    media: str | None = None
 
 
 def timeline_of(features: Features, config: TimelineLabelsConfig) -> Timeline:
@@ -128,7 +130,9 @@ def collect_examples(
         judged = _judged(targets) if config.ignores_unlabeled else None
         if judged is not None and not judged.any():
             reason = 'it has no region, and model_unlabeled="ignore" says that this means nothing'
-            left_out.append(LeftOut(task_id=str(task.task_id), reason=reason))
+            left_out.append(
+                LeftOut(task_id=str(task.task_id), reason=reason, media=features.media_hash)
+            )
             continue
         examples.append(
             Example(

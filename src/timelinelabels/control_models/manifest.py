@@ -93,6 +93,12 @@ def learned_media(manifest: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(manifest["learned_from"].get("media", ()))
 
 
+def considered_media(manifest: Mapping[str, Any]) -> frozenset[str]:
+    """Media hashes of the videos that a version has learned from, or left out though they were there."""
+    left_out = (item.get("media") for item in manifest["learned_from"].get("left_out", ()))
+    return learned_media(manifest) | frozenset(media for media in left_out if media)
+
+
 def held_out_of(manifest: Mapping[str, Any]) -> dict[str, HeldOutVideo]:
     """Media hash → how well a version was scored on the video while it was held out."""
     from timelinelabels.training.champion import HeldOutVideo

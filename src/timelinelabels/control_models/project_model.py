@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from timelinelabels.control_models.class_matching import match_classes
 from timelinelabels.control_models.resources import FeatureSource, Resources
 from timelinelabels.control_models.timeline_labels import TimelineLabelsModel
+from timelinelabels.errors import MediaError
 from timelinelabels.features import Features
 from timelinelabels.labelstudio.config import TimelineLabelsConfig, parse_label_config
 from timelinelabels.labelstudio.payloads import AnnotatedTask
@@ -136,6 +137,20 @@ class ProjectModel:
             MediaError: the task's data names no video.
         """
         return {model.source_of(data) for model in self.models}
+
+    def has_source(self, tasks: Iterable[AnnotatedTask], source: FeatureSource) -> bool:
+        """Whether one of these tasks needs these features."""
+        for task in tasks:
+            try:
+                if source in self.sources(task.data):
+                    return True
+            except MediaError:
+                continue
+        return False
+
+    def lacks(self, media_hash: str) -> bool:
+        """Whether the newest version of a control that learns never had this video before it."""
+        return any(model.lacks(media_hash) for model in self.models if model.trainable)
 
     def predict(
         self, data: Mapping[str, Any], features_of: Mapping[FeatureSource, Features]

@@ -12,10 +12,10 @@ from timelinelabels.backbones import (
     backbone_fingerprint,
     ensure_weights,
     find_download,
+    missing_weights,
     resolve_weights,
 )
 from timelinelabels.content_hash import known_content_hash
-from timelinelabels.errors import WeightsNotFoundError
 from timelinelabels.features import Features, FeatureStore, Progress
 from timelinelabels.labelstudio.media import MediaResolver
 from timelinelabels.model_registry import ModelRegistry
@@ -55,6 +55,16 @@ class Backbones:
         self._opened: dict[str, YoloBackbone] = {}
         self._lock = threading.Lock()
 
+    def path(self, model_path: str | None) -> Path:
+        """The file of the weights that a config names; None is the default one. It need not be there.
+
+        Raises:
+            WeightsForbiddenError: the path leads out of MODEL_ROOT, or custom weights are off.
+        """
+        return resolve_weights(
+            model_path, model_root=self.model_root, allow_custom=self.allow_custom
+        )
+
     def open(self, model_path: str | None) -> YoloBackbone:
         """The backbone that a config names; None is the default one.
 
@@ -63,14 +73,11 @@ class Backbones:
             WeightsNotFoundError: there is no such file, and none could be downloaded.
             CheckpointError: the file cannot be used.
         """
-        path = self._locate(model_path)
+        path = self.path(model_path)
         if self.download:
             ensure_weights(path, published_at=self.published_at)
         elif not path.is_file():
-            raise WeightsNotFoundError(
-                f"The backbone weights {path.name} are not in {self.model_root.resolve()}. Put the file "
-                "there; the server's log says why it could not be downloaded."
-            )
+            raise missing_weights(path)
         fingerprint = backbone_fingerprint(path, memo=self.memo)
         with self._lock:
             if fingerprint not in self._opened:
@@ -86,12 +93,7 @@ class Backbones:
             WeightsForbiddenError: as `open`.
             WeightsNotFoundError: nowhere; says what to put where.
         """
-        return find_download(self._locate(model_path), published_at=self.published_at)
-
-    def _locate(self, model_path: str | None) -> Path:
-        return resolve_weights(
-            model_path, model_root=self.model_root, allow_custom=self.allow_custom
-        )
+        return find_download(self.path(model_path), published_at=self.published_at)
 
 
 class FeatureSource(NamedTuple):

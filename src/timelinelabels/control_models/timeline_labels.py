@@ -26,6 +26,7 @@ from timelinelabels.control_models.examples import (
     timeline_of,
 )
 from timelinelabels.control_models.manifest import (
+    considered_media,
     held_out_of,
     kept_back_for,
     learned_media,
@@ -156,6 +157,13 @@ class TimelineLabelsModel(ControlModel):
         if version is None or kept_back_for(version.manifest) is None:
             return None
         return version if self.head_version() is not None else None
+
+    def lacks(self, media_hash: str) -> bool:
+        """Whether the newest version neither learned from this video nor had a reason not to."""
+        version = self.resources.registry.find(
+            self.get_classifier_path(self.project), self.head_number
+        )
+        return version is None or media_hash not in considered_media(version.manifest)
 
     def predict_regions(self, video_path: Path | str) -> list[dict[str, Any]]:
         """The regions of a video; its features are extracted first where they are not cached.

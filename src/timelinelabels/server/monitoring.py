@@ -64,6 +64,6 @@ class _StoreCollector(Collector):
             ("work_failed", "Pieces of work given up", statistics.failed),
         ):
             family = GaugeMetricFamily(f"timelinelabels_{name}", text, labels=["kind"])
-            for kind in ("extract", "train", "push", "push-task", "reconcile"):
+            for kind in ("weights", "extract", "train", "push", "push-task", "reconcile"):
                 family.add_metric([kind], counts.get(kind, 0))
             yield family

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, current_app, jsonify, request
+from werkzeug.exceptions import BadRequest
 
 from timelinelabels.errors import PayloadError
 from timelinelabels.labelstudio.payloads import parse_predict, parse_setup, parse_webhook
@@ -31,6 +32,8 @@ def _body() -> dict[str, Any]:
     """
     try:
         body = request.get_json(force=True, silent=False)
+    except BadRequest:
+        raise PayloadError(f"{request.path}: the request body is not JSON.") from None
     except RecursionError:
         raise PayloadError("The request body is nested too deeply to be Label Studio's.") from None
     if not isinstance(body, dict):

@@ -4,10 +4,11 @@ import logging
 
 from timelinelabels.control_models.project_model import ProjectModel
 from timelinelabels.control_models.resources import Resources
-from timelinelabels.errors import CheckpointError, ConfigError, PayloadError
+from timelinelabels.errors import CheckpointError, ConfigError, PayloadError, WeightsNotFoundError
 from timelinelabels.labelstudio.payloads import ProjectRef, WebhookEvent
 from timelinelabels.runtime import model_version
 from timelinelabels.store import Store
+from timelinelabels.weights_download import want_weights
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,8 @@ class Service:
             PayloadError: there is no labeling config.
         """
         key = self.store.resolve_project(ref or ProjectRef.parse(LOCAL_PROJECT))
-        label_config = label_config or self.store.label_config(key)
+        if label_config is None:
+            label_config = self.store.label_config(key)
         if label_config is None:
             raise PayloadError(
                 "label_config: missing, and no labeling config of this project is known yet"
@@ -50,7 +52,12 @@ class Service:
             project=key,
             heads=self.store.heads(key),
         )
-        project.check()
+        try:
+            project.check()
+        except WeightsNotFoundError:
+            model_paths = {control.model_path for control in project.controls if not control.skip}
+            want_weights(self.store, self.resources, model_paths)
+            raise
         return project
 
     def setup(self, ref: ProjectRef, label_config: str) -> str:

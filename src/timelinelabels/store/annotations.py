@@ -25,6 +25,12 @@ def has_current(session: Session, project_key: str) -> bool:
     return session.scalar(statement.limit(1)) is not None
 
 
+def annotated_projects(session: Session) -> list[str]:
+    """The keys of the projects that have anything to learn from."""
+    statement = select(Annotation.project_key).where(Annotation.current).distinct()
+    return sorted(session.scalars(statement))
+
+
 def annotated_tasks(session: Session, project_key: str) -> list[AnnotatedTask]:
     """The tasks that have current annotations, with those; in an order that arrival cannot change."""
     current = list(

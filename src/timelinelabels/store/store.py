@@ -174,6 +174,17 @@ class Store:
         with self._database.reading() as session:
             return annotations.annotated_tasks(session, key)
 
+    def annotated_projects(self) -> list[str]:
+        """The keys of the projects that have current annotations."""
+        with self._database.reading() as session:
+            return annotations.annotated_projects(session)
+
+    def want_training(self, key: str) -> None:
+        """Let a project be learned once more than it is."""
+        with self._database.writing() as session:
+            project = projects.lock(session, key)
+            events.want_training(session, project, now=self._database.now(session))
+
     # Snapshots of Label Studio
 
     def project(self, key: str) -> KnownProject | None:
