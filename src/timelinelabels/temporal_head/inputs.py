@@ -17,6 +17,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from timelinelabels.temporal_head.time_steps import TimeSteps
 
@@ -86,10 +87,12 @@ class StepInputs:
         steps = TimeSteps.of(video.times)
         motion, foreground = _changes(steps.pool(video.thumbnails))
         seen = np.empty((len(steps.places), self.projection.shape[1]), np.float32)
+        mean, projection = torch.from_numpy(self.mean), torch.from_numpy(self.projection)
         # Projecting frames before they are pooled is the same, and pools 32 numbers in place of 1280.
         for at in range(0, len(seen), 8192):
-            part = np.asarray(video.features[at : at + 8192], dtype=np.float32)
-            seen[at : at + 8192] = (part - self.mean) @ self.projection
+            # torch widens 16 bits several times as fast as numpy; of an hour's prediction that was a third.
+            part = torch.from_numpy(np.array(video.features[at : at + 8192])).float()
+            seen[at : at + 8192] = (part.sub_(mean) @ projection).numpy()
         return np.concatenate(
             [
                 steps.pool(seen),
