@@ -148,7 +148,10 @@ def partial_fit(
     if not sequences or [len(item) for item in sequences] != [len(item) for item in targets]:
         raise ValueError("features and targets must be equally long lists of equally long arrays")
     windows = RandomWindows(sequences, targets, judged, network.window_size, seed)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    parameters = list(network.parameters())
+    optimizer = torch.optim.AdamW(
+        parameters, lr=learning_rate, weight_decay=weight_decay, fused=True
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda update: min(1.0, (update + 1) / WARM_UP)
     )
@@ -168,10 +171,10 @@ def partial_fit(
         stages = network.stages(features, valid)
         optimizer.zero_grad(set_to_none=True)
         _loss(stages, wanted, counted, weight).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
+        torch.nn.utils.clip_grad_norm_(parameters, LARGEST_GRADIENT)
         optimizer.step()
         schedule.step()
-        mean.add(network, update)
+        mean.add(update)
         said.append(stages[-1].detach()[counted] >= 0)
         true.append(wanted[counted] >= 0.5)
         if update % windows.updates_an_epoch == 0 or update == planned:
@@ -189,7 +192,7 @@ def partial_fit(
         if deadline is not None and time.monotonic() >= deadline:
             stopped_by = "time"
             break
-    mean.give_to(network)
+    mean.replace_weights()
     network.eval()
     return Fit(epochs=max(epoch, 1), updates=update, scores=scores, stopped_by=stopped_by)
 

@@ -1,10 +1,8 @@
 """The running mean of a network's weights over its updates (Polyak and Juditsky, 1992)."""
 
 import copy
-from collections.abc import Iterator
 
 import torch
-from torch import Tensor
 
 from timelinelabels.neural_nets.base import BaseNN
 
@@ -15,21 +13,21 @@ class RunningMean:
     """A copy of a network whose weights are the exponentially weighted mean over the updates."""
 
     def __init__(self, network: BaseNN) -> None:
+        # A copy of the network, with the mean of its weights.
         self.network = copy.deepcopy(network).eval()
+        self._weights = list(network.parameters())
+        self._means = list(self.network.parameters())
 
-    def add(self, network: BaseNN, update: int) -> None:
-        """Take in the weights after that update, counted from 1."""
+    @torch.no_grad()
+    def add(self, update: int) -> None:
+        """Take in the network's weights after that update, counted from 1."""
         # At first the mean forgets faster: the initial weights are nobody's.
         keep = min(MEAN_OF_LAST, update / (update + 10))
-        with torch.no_grad():
-            for mean, parameter in self._pairs(network):
-                mean.lerp_(parameter, 1 - keep)
+        for mean, weight in zip(self._means, self._weights, strict=True):
+            mean.lerp_(weight, 1 - keep)
 
-    def give_to(self, network: BaseNN) -> None:
-        """Replace a network's weights by their mean."""
-        with torch.no_grad():
-            for mean, parameter in self._pairs(network):
-                parameter.copy_(mean)
-
-    def _pairs(self, network: BaseNN) -> Iterator[tuple[Tensor, Tensor]]:
-        return zip(self.network.parameters(), network.parameters(), strict=True)
+    @torch.no_grad()
+    def replace_weights(self) -> None:
+        """Give the network the mean in place of its last weights."""
+        for mean, weight in zip(self._means, self._weights, strict=True):
+            weight.copy_(mean)
