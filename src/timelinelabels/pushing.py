@@ -6,6 +6,8 @@ missing only a few are asked for at a time, so that a person never queues behind
 for which /predict answered [] because its features were missing is predicted as soon as they are there.
 
 What is done is seen in Label Studio itself, so a worker that dies or is replaced does nothing twice.
+What was written is looked at once more after a while: an answer of /predict that Label Studio stored at
+the same time would be a second prediction.
 """
 
 import logging
@@ -42,10 +44,13 @@ KINDS = (TASK_KIND, KIND)
 # Tasks whose features are being extracted for a push at the same time.
 LOOK_AHEAD = 2
 PAGE_SIZE = 20
+WRITTEN = "written"
 SLICE_SECONDS = 20.0
 # How long work that waits for features is left alone; a task's is hastened when they are there.
 WAIT_SECONDS = 1.0
 TASK_WAIT_SECONDS = 60.0
+# After so long Label Studio has stored what /predict answered while predictions were written.
+SECOND_LOOK_SECONDS = 10.0
 
 Check = Callable[[], None]
 
@@ -56,6 +61,7 @@ class Pushed(Enum):
     DONE = "done"
     MORE = "there is more to do at once"
     WAITING = "features must be extracted first"
+    AGAIN = "what was written is to be looked at once more"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +83,7 @@ class _Progress:
     waiting: tuple[str, ...] = ()
     # Task id → what became of it, in words.
     outcomes: dict[int, str] = field(default_factory=dict)
+    second_look: bool = False
 
     def describe(self) -> str:
         counts = Counter(self.outcomes.values())
@@ -145,12 +152,17 @@ class Pusher:
             return Pushed.WAITING
         progress.waiting = ()
         outcome = self._slice(key, now, progress, check)
-        if outcome is Pushed.DONE:
-            del self._progress[key]
+        if outcome is not Pushed.DONE:
+            return outcome
+        if not progress.second_look:
             logger.info(
                 "Project %s: unlabelled tasks and %s: %s", key, now.version, progress.describe()
             )
-        return outcome
+            if WRITTEN in progress.outcomes.values():
+                progress.second_look, progress.after_id = True, 0
+                return Pushed.AGAIN
+        del self._progress[key]
+        return Pushed.DONE
 
     def _slice(self, key: str, now: _Publication, progress: _Progress, check: Check) -> Pushed:
         deadline = time.monotonic() + SLICE_SECONDS
@@ -227,7 +239,7 @@ class Pusher:
         except (ConfigError, MediaError, VideoError, LabelStudioError) as error:
             logger.warning("Project %s: task %d: %s", now.model.project, task.id, error)
             return "cannot be predicted"
-        return "had it" if placed is Placed.THERE else "written"
+        return "had it" if placed is Placed.THERE else WRITTEN
 
     def _features(
         self, model: ProjectModel, task: PredictedTask

@@ -233,6 +233,8 @@ class Worker:
             self._store.complete(item)
         elif pushed is Pushed.MORE:
             self._store.give_back(item)
+        elif pushed is Pushed.AGAIN:
+            self._store.put_off(item, pushing.SECOND_LOOK_SECONDS)
         else:
             seconds = pushing.TASK_WAIT_SECONDS if of_task else pushing.WAIT_SECONDS
             self._store.put_off(item, seconds)

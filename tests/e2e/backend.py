@@ -45,8 +45,8 @@ class Backend:
                 stdout=log,
                 stderr=log,
             )
-        eventually(self._up, 120)
-        eventually(lambda: self._times_ready() > ready, 120)
+        eventually(self._up)
+        eventually(lambda: self._times_ready() > ready)
 
     def _times_ready(self) -> int:
         return self.log.read_text().count("Ready after") if self.log.exists() else 0

@@ -88,6 +88,7 @@ class Annotator:
             return row.is_visible()
 
         eventually(chosen)
+        row.scroll_into_view_if_needed()
         box = row.bounding_box()
         y = box["y"] + box["height"] / 2
         mouse = self.page.mouse

@@ -42,7 +42,7 @@ def free_port() -> int:
 
 
 def eventually(
-    condition: Callable[[], Value], seconds: float = 90.0, *, every: float = 0.2
+    condition: Callable[[], Value], seconds: float = 180.0, *, every: float = 0.2
 ) -> Value:
     """The first true value of a condition."""
     deadline = time.monotonic() + seconds

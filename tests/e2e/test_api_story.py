@@ -42,7 +42,7 @@ class Story:
         assert answer.status_code == 200, answer.text
         return answer.json()["model_version"]
 
-    def wait_for(self, text: str, seconds: float = 120) -> str:
+    def wait_for(self, text: str, seconds: float = 180) -> str:
         """The first version that says so, once no more training is due."""
 
         def fits() -> str:
@@ -100,14 +100,18 @@ def test_an_untrained_task_opens_without_error_and_nothing_is_stored(story: Stor
     assert "untrained" in story.version()
 
 
-def test_webhooks_are_answered_in_time_while_a_training_runs(story: Story) -> None:
+def test_label_studio_is_answered_in_time_while_a_training_runs(story: Story) -> None:
     story.submit(0)
     eventually(lambda: outstanding(story.backend.url), 20, every=0.02)
     for number in (1, 2):
         story.submit(number)
-    answered = requests_answered(story.backend.url, "/webhook")
-    assert answered["total"] >= 3
-    assert answered["within a second"] == answered["total"]
+        assert story.version()  # asks /setup
+        assert httpx.get(f"{story.backend.url}/health", timeout=20).is_success
+    # As long as Label Studio waits for each; 2.5 is the nearest that is counted below its 3 s.
+    for route, seconds in (("/webhook", 1.0), ("/health", 1.0), ("/setup", 2.5)):
+        answered = requests_answered(story.backend.url, route, within=seconds)
+        assert answered["total"] >= 2, route
+        assert answered["in time"] == answered["total"], route
 
 
 def test_a_new_version_appears(story: Story) -> None:
@@ -124,7 +128,11 @@ def test_an_unlabelled_task_opens_with_regions_at_the_right_frames(
     task = tasks[3] if uploaded else next(t for t in tasks[5:] if "%25" in t["data"]["video"])
     scene = story.clips[3] if uploaded else next(s for s in story.local_clips if "%" in s.path.name)
     version = story.version()
-    (prediction,) = eventually(lambda: story.api.open_task(task["id"])["predictions"], 60)
+    eventually(lambda: story.api.open_task(task["id"])["predictions"], 60)
+    # The worker may have written one at the same moment; then it takes one of both away.
+    (prediction,) = eventually(
+        lambda: len(found := story.api.predictions(task["id"])) == 1 and found, 60
+    )
     assert prediction["model_version"] == version
     assert agreement(prediction["result"], scene) > 0.95, prediction["result"]
 
@@ -137,7 +145,7 @@ def test_predictions_are_retrieved_for_many_tasks_once(story: Story) -> None:
         found = [[p["model_version"] for p in task["predictions"]] for task in story.tasks()]
         return found if all(found) else []
 
-    assert eventually(predicted, 120) == [[version]] * 7
+    assert eventually(predicted) == [[version]] * 7
     assert predicted() == [[version]] * 7
 
 

@@ -43,7 +43,7 @@ class Story:
             new = version != after and f" {videos} videos " in version
             return version if new and not outstanding(self.backend.url) else ""
 
-        return eventually(fits, 120)
+        return eventually(fits)
 
     def versions_of(self, task: int) -> list[str]:
         return [prediction["model_version"] for prediction in self.api.predictions(task)]
@@ -51,9 +51,7 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(annotator: Annotator, api: Api, served: Backend, clips: list[Scene]) -> Story:
-    # One network, not the choice between two: a person at the browser waits for eight trainings.
-    one = 'model_trainable="true" model_classifier_type="lstm" model_classifier_epochs="60"'
-    project = api.project("Football", label_config(attributes=one))
+    project = api.project("Football", label_config())
     for clip in clips:
         api.upload(project, clip.path)
     tasks = [task["id"] for task in api.tasks(project)]
@@ -101,9 +99,12 @@ def test_a_person_draws_and_submits(story: Story) -> None:
 def test_an_unlabelled_task_opens_with_regions_at_the_right_frames(story: Story) -> None:
     for number in (1, 2):  # others annotate, too
         story.api.annotate(story.tasks[number], story.clips[number].annotation_result())
-    eventually(lambda: any(" 3 videos " in text for text in story.versions()), 120)
+    newest = story.learned(3, after="")
 
     def opened() -> list[tuple[str, int, int]]:
+        there = story.versions_of(story.tasks[3])
+        if there and newest not in there:
+            return []  # what was learned from fewer videos is about to be replaced
         # A person who finds no regions yet, because they are still in the making, looks again.
         story.person.open_task(story.project, story.tasks[3])
         story.person.page.wait_for_timeout(3000)
@@ -122,7 +123,7 @@ def test_an_unlabelled_task_opens_with_regions_at_the_right_frames(story: Story)
 
 def test_an_accepted_prediction_is_learned(story: Story) -> None:
     story.person.submit()
-    eventually(lambda: any(" 4 videos " in text for text in story.versions()), 120)
+    eventually(lambda: any(" 4 videos " in text for text in story.versions()))
 
 
 def test_a_person_asks_for_predictions_of_all_tasks(story: Story) -> None:

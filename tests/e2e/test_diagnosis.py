@@ -81,6 +81,13 @@ def test_videos_that_cannot_be_had_or_read_are_told(
     assert "ALLOWED_MEDIA_HOSTS" in told
 
 
+def test_a_host_name_without_a_dot_is_explained(served: Backend, project: int) -> None:
+    told = examine(served, project, "--backend", "http://ml-backend:9090", "--fix")
+    assert "fail The backend http://ml-backend:9090 is not connected" in told
+    assert "Enter a valid URL" in told  # what Label Studio says of the webhook
+    assert "accepts no webhook for a host name without a dot" in told
+
+
 @pytest.fixture
 def personal_token(api: Api) -> Iterator[str]:
     """A personal access token, while legacy tokens are switched off."""

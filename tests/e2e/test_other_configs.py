@@ -84,7 +84,7 @@ def test_every_control_is_learned_and_predicted_at_the_right_time(
         return found[0]["result"] if found else []
 
     for task, scene in zip(tasks[3:], odd_clips, strict=True):
-        result = eventually(lambda task=task: pushed(task), 120)
+        result = eventually(lambda task=task: pushed(task))
         phases = [item for item in result if item["from_name"] == "phase"]
         events = [item for item in result if item["from_name"] == "events"]
         assert len(phases) + len(events) == len(result)

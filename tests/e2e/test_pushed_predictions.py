@@ -93,8 +93,8 @@ def test_a_push_waits_for_a_label_studio_that_is_away(
     label_studio.stop()
     try:
         assert httpx.post(f"{site.backend.url}/webhook", json=hook, timeout=20).is_success
-        eventually(lambda: site.newest() != first, 120)
+        eventually(lambda: site.newest() != first)
         eventually(lambda: "Work failed: push" in site.log(), 60)
     finally:
         label_studio.start()
-    eventually(lambda: versions_of(site, 3) == [site.newest()], 120)
+    eventually(lambda: versions_of(site, 3) == [site.newest()])

@@ -143,7 +143,20 @@ def test_what_label_studio_stored_meanwhile_is_not_stored_twice():
         "http://label-studio", "0" * 40, transport=httpx.MockTransport(answered)
     )
     place_prediction(client, 7, PREDICTION, "v3", OURS)
-    assert server.of(7) == ["v3"]
+    assert [p["id"] for p in server.predictions] == [1]  # who opened the task looks at that one
+
+
+def test_what_label_studio_stores_a_little_later_is_not_there_twice_for_long(project):
+    backend, server = project
+    pusher = Pusher(backend.store, backend.resources, server.client())
+    server.predictions.clear()
+    assert pusher.push_project(backend.project) is Pushed.AGAIN
+    (version,) = server.of(3)
+    shown = server.add(3, version)["id"]  # the answer of a /predict that was under way
+    assert pusher.push_project(backend.project) is Pushed.DONE
+    assert [p["id"] for p in server.predictions if p["task"] == 3] == [shown]
+    assert [server.of(number) for number in (2, 4)] == [[version]] * 2
+    assert pusher.push_project(backend.project) is Pushed.DONE  # nothing written, no second look
 
 
 @pytest.fixture
@@ -202,7 +215,7 @@ def test_a_label_studio_that_is_away_is_tried_again(project, scenes, monkeypatch
     assert "refused" in state.error
     server.away = False
     pusher = Pusher(backend.store, backend.resources, server.client())
-    assert pusher.push_project(backend.project) is Pushed.DONE
+    assert pusher.push_project(backend.project) is Pushed.AGAIN
     assert server.of(2) == [backend.store.versions()[0].text]
 
 

@@ -2,7 +2,7 @@
 
 Ours are those whose `model_version` this backend has given out. An older one is changed in place rather
 than deleted: an annotator may have the task open, and what they submit names the prediction's id, which
-Label Studio refuses if it is gone.
+Label Studio refuses if it is gone. Where there are several, the newest stays: the editor shows that first.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -51,9 +51,9 @@ def place_prediction(
     found = _ours(client, task_id, ours)
     current = [item for item in found if item.model_version == version]
     if current:
-        _delete_others(client, found, keep=current[0])
+        _delete_others(client, found, keep=current[-1])
         return Placed.THERE
-    while found:  # the newest is the one that an annotator sees first
+    while found:
         try:
             client.change_prediction(found[-1].id, **content)
         except LabelStudioNotFoundError:
@@ -61,11 +61,12 @@ def place_prediction(
             continue
         _delete_others(client, found, keep=found[-1])
         return Placed.CHANGED
-    client.create_prediction(task_id, **content)
-    # Meanwhile Label Studio may have asked /predict for it and stored the answer.
+    created = client.create_prediction(task_id, **content)
+    # Meanwhile Label Studio may have asked /predict for it and stored the answer: somebody has opened
+    # the task, and looks at that one.
     found = _ours(client, task_id, ours)
-    if found:
-        _delete_others(client, found, keep=found[0])
+    shown = [item for item in found if item.id != created.id and item.model_version == version]
+    _delete_others(client, found, keep=shown[-1] if shown else created)
     return Placed.NEW
 
 
