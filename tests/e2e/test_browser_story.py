@@ -39,7 +39,7 @@ class Story:
         """The newest version, once it is another one, of so many videos, and no training is due."""
 
         def fits() -> str:
-            version = self.versions()[0]
+            version = next(iter(self.versions()), "")
             new = version != after and f" {videos} videos " in version
             return version if new and not outstanding(self.backend.url) else ""
 
