@@ -90,9 +90,9 @@ def test_the_version_that_predicts_is_kept_until_another_does(tmp_path, network)
     registry = ModelRegistry(tmp_path, keep=2)
     registry.publish(tmp_path / "f", 1, network, {})
     for number in range(2, 6):
-        registry.publish(tmp_path / "f", number, network, {}, predicting=1)
+        registry.publish(tmp_path / "f", number, network, {}, predicting=[1])
     assert registry.find(tmp_path / "f", 1) is not None
-    registry.publish(tmp_path / "f", 6, network, {}, predicting=5)
+    registry.publish(tmp_path / "f", 6, network, {}, predicting=[5])
     assert sorted(path.name for path in (tmp_path / "f").iterdir()) == ["v0005", "v0006"]
 
 

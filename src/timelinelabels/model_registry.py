@@ -22,6 +22,7 @@ import logging
 import os
 import re
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,7 +110,7 @@ class ModelRegistry:
         head: TemporalHead,
         manifest: dict[str, Any],
         *,
-        predicting: int | None = None,
+        predicting: Collection[int | None] = (),
     ) -> ModelVersion:
         """Write a version and make it visible by one rename.
 
@@ -118,8 +119,8 @@ class ModelRegistry:
             number: of the version.
             head: what was learned.
             manifest: what is to be known of it.
-            predicting: number of the version that predicts until the new one is published everywhere;
-                it is never pruned.
+            predicting: numbers of versions that are needed until the new one is published everywhere:
+                they are never pruned.
 
         Raises:
             ModelRegistryError: the folder cannot be written, or the number is taken.
@@ -175,11 +176,11 @@ class ModelRegistry:
             return None
         return ModelVersion(number=number, path=path, manifest=manifest)
 
-    def _prune(self, folder: Path, *, newest: int, predicting: int | None) -> None:
+    def _prune(self, folder: Path, *, newest: int, predicting: Collection[int | None]) -> None:
         """Delete all but the newest `keep` versions, and drafts that a killed process left."""
         old = [version for version in self.versions(folder) if version.number < newest]
         surplus = old[: max(0, len(old) - (self.keep - 1))]
-        pruned = (version.path for version in surplus if version.number != predicting)
+        pruned = (version.path for version in surplus if version.number not in predicting)
         for path in (*pruned, *folder.glob(".draft-*")):
             # A version becomes invisible by a rename before its files go, so none is ever half there.
             grave = folder / f".pruned-{uuid4().hex}"

@@ -205,6 +205,20 @@ def test_what_is_kept_back_is_compared_with_and_replaced_by_what_is_good(
     assert project.models[0].kept_back() is None
 
 
+@pytest.mark.slow
+def test_trainings_that_were_never_published_prune_neither_what_predicts_nor_what_is_published(
+    resources, hurried, scenes
+):
+    tasks = [task_of(scene, number) for number, scene in enumerate(scenes)]
+    few = replace(hurried, registry=ModelRegistry(resources.registry.root, keep=2))
+    model_of(resources).learn(tasks, 1)
+    model_of(few, head_number=1).learn(tasks, 2)
+    published = model_of(few, head_number=2)
+    for number in (3, 4, 5):
+        published.learn(tasks, number)
+    assert (published.head_version().number, published.kept_back().number) == (1, 2)
+
+
 def test_a_person_who_asks_for_a_training_gets_what_comes_of_it(resources, hurried, scenes):
     tasks = [task_of(scene, number) for number, scene in enumerate(scenes)]
     model = model_of(resources)

@@ -140,30 +140,28 @@ class TimelineLabelsModel(ControlModel):
         another backbone's features would predict nonsense, so after a change of weights the control is
         untrained until it has learned again.
         """
-        registry, folder = self.resources.registry, self.get_classifier_path(self.project)
-        version = registry.find(folder, self.head_number)
+        version = self._find_version(self.head_number)
         if version is not None and (before := kept_back_for(version.manifest)) is not None:
-            version = registry.find(folder, before)
+            version = self._find_version(before)
         learned_from = version.manifest.get("backbone") if version else None
         if not isinstance(learned_from, Mapping):
             return None
         return version if learned_from.get("fingerprint") == self.backbone.fingerprint else None
 
     def kept_back(self) -> ModelVersion | None:
-        """The newest version, where it was clearly worse than the one that predicts."""
-        version = self.resources.registry.find(
-            self.get_classifier_path(self.project), self.head_number
-        )
+        """The newest version, where it was clearly worse than the one before it."""
+        version = self._find_version(self.head_number)
         if version is None or kept_back_for(version.manifest) is None:
             return None
-        return version if self.head_version() is not None else None
+        return version
 
     def lacks(self, media_hash: str) -> bool:
         """Whether the newest version neither learned from this video nor had a reason not to."""
-        version = self.resources.registry.find(
-            self.get_classifier_path(self.project), self.head_number
-        )
+        version = self._find_version(self.head_number)
         return version is None or media_hash not in considered_media(version.manifest)
+
+    def _find_version(self, number: int | None) -> ModelVersion | None:
+        return self.resources.registry.find(self.get_classifier_path(self.project), number)
 
     def predict_regions(self, video_path: Path | str) -> list[dict[str, Any]]:
         """The regions of a video; its features are extracted first where they are not cached.
@@ -219,12 +217,10 @@ class TimelineLabelsModel(ControlModel):
 
         examples, left_out = collect_examples(tasks, self.config, features_of or self.features_of)
         before = self.head_version()
-        comparable = before is not None and teaches_the_same(before.manifest, self)
-        sight = (
-            first_sight(before.load(), examples, learned_media(before.manifest))
-            if before is not None and comparable
-            else None
-        )
+        rival = before if before and teaches_the_same(before.manifest, self) else None
+        sight = None
+        if rival is not None:
+            sight = first_sight(rival.load(), examples, learned_media(rival.manifest))
         if sight is not None:
             logger.info(
                 "Project %s, %s: %d new videos were predicted with F1 %.2f before they are learned",
@@ -240,17 +236,16 @@ class TimelineLabelsModel(ControlModel):
             max_seconds=self.resources.max_training_seconds,
             on_epoch=on_epoch,
         )
-        loss = (
-            clear_loss(held_out_of(before.manifest), trained.held_out)
-            if before is not None and comparable and not even_if_worse
-            else None
-        )
+        loss = None
+        if rival is not None and not even_if_worse:
+            loss = clear_loss(held_out_of(rival.manifest), trained.held_out)
         return self.resources.registry.publish(
             self.get_classifier_path(self.project),
             number,
             trained.head,
             manifest_of(self, trained, left_out, before=before, sight=sight, loss=loss),
-            predicting=before.number if before else self.head_number,
+            # A version that was kept back is what the store points to until this one is published.
+            predicting=[self.head_number, before.number if before else None],
         )
 
     def fit(self, event: str, data: Mapping[str, Any], **kwargs: Any) -> bool:
