@@ -12,24 +12,11 @@ from typing import Any
 from timelinelabels.control_models.project_model import ProjectModel
 from timelinelabels.control_models.resources import FeatureSource, Resources
 from timelinelabels.errors import CheckpointError, ConfigError
-from timelinelabels.features import Features
 from timelinelabels.store import Store, WorkState
 
 logger = logging.getLogger(__name__)
 
 KIND = "extract"
-
-
-def find_features(resources: Resources, source: FeatureSource) -> Features | None:
-    """Cached features; None where they must be extracted first.
-
-    Neither downloads nor reads the media file.
-
-    Raises:
-        MediaError: the source is refused or missing.
-        CheckpointError: the backbone cannot be used.
-    """
-    return resources.find_features(source)
 
 
 def want_extraction(

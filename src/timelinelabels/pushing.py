@@ -253,7 +253,7 @@ class Pusher:
         found: dict[FeatureSource, Features] = {}
         missing = []
         for source in sorted(model.sources(task.data), key=str):
-            features = extraction.find_features(self._resources, source)
+            features = self._resources.find_features(source)
             if features is not None:
                 found[source] = features
                 continue

@@ -302,7 +302,7 @@ class Worker:
         for task in tasks:
             try:
                 for source in project.sources(task.data):
-                    features = extraction.find_features(self._resources, source)
+                    features = self._resources.find_features(source)
                     if features is None or self._resources.media.check_is_due(source.video):
                         state = extraction.want_extraction(
                             self._store, self._resources, source, task_id=task.task_id

@@ -30,7 +30,7 @@ def match_classes(
         indices = {index for wanted in _wanted(label) for index in indices_of(wanted)}
         if indices:
             matched[label.name] = tuple(sorted(indices))
-    unknown = unknown_classes(labels, class_names)
+    unknown = _unknown(labels, indices_of)
     if not matched:
         raise ConfigError(_nothing_matched(unknown, class_names, control))
     if unknown:
@@ -42,7 +42,12 @@ def match_classes(
 
 def unknown_classes(labels: Sequence[LabelConfig], class_names: Sequence[str]) -> list[str]:
     """The names that labels ask for and no class has, as `match_classes` compares them."""
-    indices_of = _finder(class_names)
+    return _unknown(labels, _finder(class_names))
+
+
+def _unknown(
+    labels: Sequence[LabelConfig], indices_of: Callable[[str], Sequence[int]]
+) -> list[str]:
     return [wanted for label in labels for wanted in _wanted(label) if not indices_of(wanted)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
@@ -120,11 +120,14 @@ class ProjectModel:
             return SKIPPED
         simple = sorted({model.backbone.name for model in models if not model.trainable})
         parts = [f"{name} classes" for name in simple]
-        heads = [model.head_version() for model in models if model.trainable]
+        learners = [model for model in models if model.trainable]
+        heads = [model.head_version() for model in learners]
         trained = [head for head in heads if head is not None]
-        kept_back = [model for model in models if model.kept_back() is not None]
+        for model, head in zip(learners, heads, strict=True):
+            if head is not None and model.kept_back() is not None:
+                where = f"{model.config.name} " if len(learners) > 1 else ""
+                parts.append(f"{where}kept back, v{head.number} stays")
         if trained:
-            parts.extend(_describe_kept_back(kept_back, of=len(heads)))
             parts.append(_describe_heads(trained))
         if len(trained) < len(heads):
             parts.append(UNTRAINED)
@@ -219,15 +222,6 @@ class ProjectModel:
 
     def _backbone_identity(self, config: TimelineLabelsConfig) -> str:
         return self.resources.backbones.open(config.model_path).fingerprint
-
-
-def _describe_kept_back(kept_back: Sequence[TimelineLabelsModel], *, of: int) -> Iterator[str]:
-    """For example `kept back, v7 stays`; with several controls, which of them it is."""
-    for model in kept_back:
-        head = model.head_version()
-        assert head is not None  # or there would be nothing that it could be worse than
-        where = f"{model.config.name} " if of > 1 else ""
-        yield f"{where}kept back, v{head.number} stays"
 
 
 def _describe_heads(heads: Sequence[ModelVersion]) -> str:

@@ -175,8 +175,9 @@ def partial_fit(
         optimizer.step()
         schedule.step()
         mean.add(update)
-        said.append(stages[-1].detach()[counted] >= 0)
-        true.append(wanted[counted] >= 0.5)
+        if unseen is None:
+            said.append(stages[-1].detach()[counted] >= 0)
+            true.append(wanted[counted] >= 0.5)
         if update % windows.updates_an_epoch == 0 or update == planned:
             epoch += 1
             if unseen is None:

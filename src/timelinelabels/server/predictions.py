@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from timelinelabels.control_models.project_model import ProjectModel
 from timelinelabels.control_models.resources import FeatureSource
 from timelinelabels.errors import ConfigError, MediaError, TimelineLabelsError, VideoError
-from timelinelabels.extraction import find_features, want_extraction
+from timelinelabels.extraction import want_extraction
 from timelinelabels.features import Features
 from timelinelabels.labelstudio.payloads import AnnotatedTask, PredictRequest
 from timelinelabels.pushing import want_task_pushes
@@ -148,7 +148,7 @@ class PredictionService:
         """Move a source from `missing` to `found`, or give it up; ask for its extraction else."""
         resources, store = self._service.resources, self._service.store
         try:
-            features = find_features(resources, source)
+            features = resources.find_features(source)
             if features is not None and not resources.media.check_is_due(source.video):
                 found[source] = features
                 del missing[source]

@@ -49,13 +49,16 @@ class TemporalHead:
 
         They cross the thresholds of `rules` (by default the head's own) where the picture changes.
         """
-        steps = calibrated(self.step_probabilities(video), self.curves)
         return sharpened(
-            TimeSteps.of(video.times).to_frames(steps),
+            TimeSteps.of(video.times).to_frames(self.calibrated_steps(video)),
             [rule.keep for rule in rules or self.rules],
             video.thumbnails,
             video.times,
         )
+
+    def calibrated_steps(self, video: VideoSequence) -> npt.NDArray[np.float32]:
+        """Calibrated probabilities (S, C) of a video's steps."""
+        return calibrated(self.step_probabilities(video), self.curves)
 
     def step_probabilities(self, video: VideoSequence) -> npt.NDArray[np.float32]:
         """What the networks say of each step (S, C), before calibration."""

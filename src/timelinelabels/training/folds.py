@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 
-from timelinelabels.neural_nets import Fit
+import numpy as np
+import numpy.typing as npt
+
+from timelinelabels.neural_nets import Fit, Videos
+from timelinelabels.neural_nets.base import Array
 from timelinelabels.neural_nets.fitting import UPDATES
 from timelinelabels.temporal_head import TemporalHead
 from timelinelabels.training.conclusions import HeldOut, outcomes
-from timelinelabels.training.heads import fits_of, untrained_head
+from timelinelabels.training.heads import fits_of, untrained_head, videos_of
 from timelinelabels.training.lessons import HeadParameters, Lesson
 from timelinelabels.training.side_by_side import Budget, Job, Progress, run_side_by_side
 
@@ -30,27 +34,21 @@ def predict_held_out(
     Returns also what the trainings of each kind did, one for each fold.
     """
     folds = folds_of([item.example.media_hash for item in ordered])
-    trials: list[TemporalHead] = []
+    trials: list[tuple[TemporalHead, Videos]] = []
     jobs: list[Job] = []
     for number in range(max(folds) + 1):
-        learned, unseen = _parted(ordered, [fold == number for fold in folds])
-        trial = untrained_head(learned, labels, kinds, parameters)
-        trials.append(trial)
-        jobs.extend(fits_of(learned, trial, parameters, unseen=unseen))
-    fits = run_side_by_side(
-        jobs,
-        budget,
-        progress,
-        waves_after=len(kinds),
-    )
+        learned, held_back = _parted(ordered, [fold == number for fold in folds])
+        head = untrained_head(learned, labels, kinds, parameters)
+        unseen = videos_of(held_back, head)
+        trials.append((head, unseen))
+        jobs.extend(fits_of(videos_of(learned, head), head, parameters, unseen=unseen))
+    fits = run_side_by_side(jobs, budget, progress, waves_after=len(kinds))
     candidates = [kinds] if len(kinds) == 1 else CANDIDATES
-    said = [
-        {kind: network.predict(inputs) for kind, network in trials[fold].networks.items()}
-        for item, fold in zip(ordered, folds, strict=True)
-        for inputs in [trials[fold].inputs(item.example.video)]
+    predicted = [
+        iter([_predict(head, sequence) for sequence in unseen.sequences]) for head, unseen in trials
     ]
     held_out = outcomes(
-        said,
+        [next(predicted[fold]) for fold in folds],  # within a fold, videos keep their order
         [item.targets for item in ordered],
         [item.judged for item in ordered],
         folds=folds,
@@ -59,6 +57,10 @@ def predict_held_out(
         candidates=candidates,
     )
     return held_out, {kind: fits[at :: len(kinds)] for at, kind in enumerate(kinds)}
+
+
+def _predict(head: TemporalHead, sequence: Array) -> dict[str, npt.NDArray[np.float32]]:
+    return {kind: network.predict(sequence) for kind, network in head.networks.items()}
 
 
 def updates_that_held(fits: Sequence[Fit]) -> int:

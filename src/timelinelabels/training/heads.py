@@ -54,17 +54,19 @@ def untrained_head(
 
 
 def fits_of(
-    items: Sequence[Lesson],
+    videos: Videos,
     head: TemporalHead,
     parameters: HeadParameters,
     *,
-    unseen: Sequence[Lesson] = (),
+    unseen: Videos | None = None,
     updates: Mapping[str, int] = MappingProxyType({}),
 ) -> list[Job]:
-    """A fit of each of a head's networks."""
-    videos = _videos(items, head)
-    # Where nothing occurs, a network that finds nothing is perfect before it has learned anything.
-    judge = _videos(unseen, head) if any((item.targets >= 0.5).any() for item in unseen) else None
+    """A fit of each of a head's networks, judged by `unseen` where something occurs in these videos.
+
+    Where nothing does, a network that finds nothing is perfect before it has learned anything.
+    """
+    if unseen is not None and not any((targets >= 0.5).any() for targets in unseen.targets):
+        unseen = None
 
     def fit(kind: str, network: BaseNN, deadline: float | None, progress: Progress) -> Fit:
         known = kind in updates
@@ -73,7 +75,7 @@ def fits_of(
             videos.sequences,
             videos.targets,
             judged=videos.judged,
-            unseen=judge,
+            unseen=unseen,
             epochs=parameters.epochs,
             updates=updates.get(kind, UPDATES),
             patience=UPDATES if known else PATIENCE,
@@ -87,7 +89,8 @@ def fits_of(
     return [partial(fit, kind, network) for kind, network in head.networks.items()]
 
 
-def _videos(items: Sequence[Lesson], head: TemporalHead) -> Videos:
+def videos_of(items: Sequence[Lesson], head: TemporalHead) -> Videos:
+    """What a head's networks read of these lessons."""
     return Videos(
         sequences=[head.inputs(item.example.video) for item in items],
         targets=[item.targets for item in items],

@@ -11,7 +11,6 @@ import numpy as np
 
 from timelinelabels.metrics import frame_scores
 from timelinelabels.temporal_head import TemporalHead
-from timelinelabels.temporal_head.calibration import calibrated
 from timelinelabels.training.conclusions import outcome, video_score
 from timelinelabels.training.lessons import Example, Lesson
 
@@ -46,7 +45,7 @@ def first_sight(
         return None
     outcomes = [
         outcome(
-            calibrated(head.step_probabilities(item.example.video), head.curves),
+            head.calibrated_steps(item.example.video),
             item.targets,
             item.judged,
             head.rules,

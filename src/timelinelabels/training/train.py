@@ -23,7 +23,7 @@ from timelinelabels.temporal_head import TemporalHead
 from timelinelabels.training.champion import HeldOutVideo
 from timelinelabels.training.conclusions import outcome
 from timelinelabels.training.folds import predict_held_out, updates_that_held
-from timelinelabels.training.heads import NETWORKS, fits_of, untrained_head
+from timelinelabels.training.heads import NETWORKS, fits_of, untrained_head, videos_of
 from timelinelabels.training.lessons import Example, HeadParameters, Lesson
 from timelinelabels.training.side_by_side import Budget, Progress, run_side_by_side
 
@@ -66,8 +66,8 @@ def train_head(
         labels: names of the C columns.
         parameters: of the networks and of the training.
         max_seconds: budget; where it runs out, training ends with what it has.
-        on_epoch: called after each epoch with the stage, the epochs done, and the scores on what was
-            trained on; may raise to end the training.
+        on_epoch: called after each epoch with the stage, the epochs done, and the last scores (on
+            held-out videos where there are some); may raise to end the training.
 
     Raises:
         TrainingError: there is no example, or no label.
@@ -135,7 +135,8 @@ def _learn(
 ) -> tuple[TemporalHead, dict[str, Fit]]:
     """Train on all videos; where `updates` says how long for a kind, no score ends it earlier."""
     head = untrained_head(ordered, labels, kinds, parameters)
-    fits = run_side_by_side(fits_of(ordered, head, parameters, updates=updates), budget, progress)
+    jobs = fits_of(videos_of(ordered, head), head, parameters, updates=updates)
+    fits = run_side_by_side(jobs, budget, progress)
     return head, dict(zip(head.networks, fits, strict=True))
 
 
