@@ -17,7 +17,7 @@ from pathlib import Path
 from results import RESULTS, load, machine
 
 HERE = Path(__file__).parent
-BENCHMARKS = ("extraction", "queue_of_clips", "training", "serving")
+BENCHMARKS = ("extraction", "queue_of_clips", "training", "live", "serving")
 ON_REAL_VIDEOS = ("sampling", "learning")
 
 

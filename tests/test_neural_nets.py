@@ -16,6 +16,7 @@ from timelinelabels.errors import ModelRegistryError
 from timelinelabels.neural_nets import BaseNN, MultiLabelLSTM, MultiStageTCN, Videos, partial_fit
 from timelinelabels.neural_nets.dropout import Dropout, seed_dropout
 from timelinelabels.neural_nets.fitting import positive_weights
+from timelinelabels.neural_nets.tcn import three_taps
 from timelinelabels.neural_nets.windows import window_starts
 
 WIDTH, LABELS = 12, 3
@@ -269,11 +270,41 @@ def test_a_sequence_within_a_padded_batch_is_read_as_it_is_alone(layers):
         torch.testing.assert_close(together[row, :length], alone[0], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("dilation", [1, 4, 64])
+def test_the_three_taps_of_a_convolution_are_those_of_torch(dilation):
+    convolution = torch.nn.Conv1d(6, 6, 3, padding=dilation, dilation=dilation)
+    values = torch.randn(2, 40, 6, requires_grad=True)
+    ours, theirs = three_taps(convolution, values), convolution(values.transpose(1, 2))
+    torch.testing.assert_close(ours, theirs.transpose(1, 2), atol=1e-5, rtol=1e-5)
+    weights = (values, convolution.weight, convolution.bias)
+    for own, other in zip(
+        torch.autograd.grad(ours.square().sum(), weights),
+        torch.autograd.grad(theirs.square().sum(), weights),
+        strict=True,
+    ):
+        torch.testing.assert_close(own, other, atol=1e-3, rtol=1e-4)
+
+
+def test_dropout_of_a_seed_repeats_itself_and_differs_from_update_to_update():
+    network = torch.nn.Sequential(Dropout(0.5), Dropout(0.5)).train()
+    ones = torch.ones(30, 30)
+
+    def two_updates():
+        seed_dropout(network, 3)
+        return [layer(ones) for _ in range(2) for layer in network]
+
+    masks, again = two_updates(), two_updates()
+    assert all(torch.equal(one, other) for one, other in zip(masks, again, strict=True))
+    for number, mask in enumerate(masks):
+        for other in masks[number + 1 :]:
+            assert float((mask == other).float().mean()) == pytest.approx(0.5, abs=0.1)
+
+
 @pytest.mark.parametrize("share", [0.2, 0.3, 0.5, 0.9])
 def test_dropout_zeroes_its_share_everywhere_alike_and_keeps_the_mean(share):
     network = torch.nn.Sequential(Dropout(share)).train()
     seed_dropout(network, 3)
-    values = network(torch.ones(400, 1001))  # 1001: not a whole number of draws
+    values = network(torch.ones(400, 1001))
     assert float((values == 0).float().mean()) == pytest.approx(share, abs=0.01)
     assert float(values.mean()) == pytest.approx(1, abs=0.02)
     by_place = (values == 0).float().flatten()[: 400 * 1000].view(-1, 16).mean(0)

@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from timelinelabels.metrics import FrameScores, frame_scores
 from timelinelabels.neural_nets.base import Array, BaseNN
-from timelinelabels.neural_nets.dropout import seed_dropout
+from timelinelabels.neural_nets.dropout import forget_dropout, seed_dropout
 from timelinelabels.neural_nets.random_windows import RandomWindows
 from timelinelabels.neural_nets.running_mean import RunningMean
 
@@ -194,6 +194,7 @@ def partial_fit(
             stopped_by = "time"
             break
     mean.replace_weights()
+    forget_dropout(network)
     network.eval()
     return Fit(epochs=max(epoch, 1), updates=update, scores=scores, stopped_by=stopped_by)
 
@@ -231,17 +232,17 @@ def _as_list(arrays: Array | Sequence[Array]) -> list[Array]:
 
 def _loss(stages: Sequence[Tensor], wanted: Tensor, counted: Tensor, weight: Tensor) -> Tensor:
     """The loss of all stages over the rows of the mask `counted` (B, T)."""
-    both = (counted[:, 1:] & counted[:, :-1])[..., None]
+    weights = counted[..., None].to(wanted.dtype)
+    both = weights[:, 1:] * weights[:, :-1]
     # Where no row of the windows counts, the loss is 0, not a division by 0.
-    cells = counted.sum().clamp(min=1) * wanted.shape[2]
+    cells = weights.sum().clamp(min=1) * wanted.shape[2]
     pairs = both.sum().clamp(min=1) * wanted.shape[2]
     total = torch.zeros(())
     for logits in stages:
         wrong = functional.binary_cross_entropy_with_logits(
-            logits[counted], wanted[counted], pos_weight=weight, reduction="sum"
+            logits, wanted, weight=weights, pos_weight=weight, reduction="sum"
         )
-        total = total + wrong / cells
-        now, before = functional.logsigmoid(logits[:, 1:]), functional.logsigmoid(logits[:, :-1])
-        step = (now - before.detach()).square().clamp(max=TRUNCATED_AT**2)
-        total = total + SMOOTHING * (step * both).sum() / pairs
+        said = functional.logsigmoid(logits)
+        step = (said[:, 1:] - said[:, :-1].detach()).square().clamp(max=TRUNCATED_AT**2)
+        total = total + wrong / cells + SMOOTHING * (step * both).sum() / pairs
     return total

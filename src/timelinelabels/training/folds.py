@@ -35,14 +35,15 @@ def predict_held_out(
     """
     folds = folds_of([item.example.media_hash for item in ordered])
     trials: list[tuple[TemporalHead, Videos]] = []
-    jobs: list[Job] = []
+    jobs: list[list[Job]] = []
     for number in range(max(folds) + 1):
         learned, held_back = _parted(ordered, [fold == number for fold in folds])
         head = untrained_head(learned, labels, kinds, parameters)
         unseen = videos_of(held_back, head)
         trials.append((head, unseen))
-        jobs.extend(fits_of(videos_of(learned, head), head, parameters, unseen=unseen))
-    fits = run_side_by_side(jobs, budget, progress, waves_after=len(kinds))
+        jobs.append(fits_of(videos_of(learned, head), head, parameters, unseen=unseen))
+    by_kind = [job for of_kind in zip(*jobs, strict=True) for job in of_kind]
+    fits = run_side_by_side(by_kind, budget, progress, waves_after=len(kinds))
     candidates = [kinds] if len(kinds) == 1 else CANDIDATES
     predicted = [
         iter([_predict(head, sequence) for sequence in unseen.sequences]) for head, unseen in trials
@@ -56,7 +57,7 @@ def predict_held_out(
         truths=[item.truth for item in ordered],
         candidates=candidates,
     )
-    return held_out, {kind: fits[at :: len(kinds)] for at, kind in enumerate(kinds)}
+    return held_out, {kind: fits[at * len(jobs) :][: len(jobs)] for at, kind in enumerate(kinds)}
 
 
 def _predict(head: TemporalHead, sequence: Array) -> dict[str, npt.NDArray[np.float32]]:

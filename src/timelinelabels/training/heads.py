@@ -22,9 +22,10 @@ from timelinelabels.training.side_by_side import Job, Progress
 
 SEED = 0
 
+# The one that takes longest first: what is short fills the gaps at the end.
 NETWORKS: dict[str, type[MultiLabelLSTM] | type[MultiStageTCN]] = {
-    "lstm": MultiLabelLSTM,
     "tcn": MultiStageTCN,
+    "lstm": MultiLabelLSTM,
 }
 
 
