@@ -148,7 +148,8 @@ class MultiLabelLSTM(BaseNN):
         Windows overlap by half; a frame's probability is the mean over its windows, weighted towards
         their middle, where the LSTM has seen both the past and the future.
         """
-        self.eval()
+        if self.training:  # eval() walks over every part: a third of a short prediction
+            self.eval()
         length, size = len(sequence), self.window_size
         if length == 0:
             return np.zeros((0, self.output_size), dtype=np.float32)

@@ -79,7 +79,8 @@ class MultiStageTCN(BaseNN):
     @torch.inference_mode()
     def predict(self, sequence: Array) -> npt.NDArray[np.float32]:
         """Probabilities (T, C) of features (T, D), in one pass: memory grows with T · hidden_size."""
-        self.eval()
+        if self.training:  # eval() walks over every part: a third of a short prediction
+            self.eval()
         if len(sequence) == 0:
             return np.zeros((0, self.output_size), dtype=np.float32)
         features = torch.from_numpy(np.asarray(sequence, dtype=np.float32))[None]
