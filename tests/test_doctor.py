@@ -1,11 +1,12 @@
 """What `doctor` says of this machine. `tests/e2e/test_diagnosis.py` tries it on a real Label Studio."""
 
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -96,5 +97,39 @@ def test_clocks_that_differ_are_told(minutes: int, verdict: Verdict) -> None:
 
 
 def test_something_else_at_the_backends_address_is_told(published: str) -> None:
-    assert check_backend(published).verdict is Verdict.FAIL
-    assert "does not answer" in check_backend("http://127.0.0.1:9").text
+    assert check_backend(published, None).verdict is Verdict.FAIL
+    assert "does not answer" in check_backend("http://127.0.0.1:9", None).text
+
+
+class _Guarded(BaseHTTPRequestHandler):
+    """Answers as the backend does where BASIC_AUTH_USER is "a" and BASIC_AUTH_PASS "b"."""
+
+    def do_GET(self) -> None:
+        accepted = self.headers.get("Authorization") == "Basic " + b64encode(b"a:b").decode()
+        body = b'{"model_class": "TimelineLabelsModel"}'
+        self.send_response(200 if accepted or self.path == "/health" else 401)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.mark.parametrize(
+    ("basic_auth", "verdict", "words"),
+    [
+        (("a", "b"), Verdict.OK, "answers"),
+        (("a", "other"), Verdict.FAIL, "another BASIC_AUTH_USER"),
+        (None, Verdict.FAIL, "asks for BASIC_AUTH_USER"),
+    ],
+)
+def test_a_backend_that_asks_for_another_password_is_told(
+    basic_auth: tuple[str, str] | None, verdict: Verdict, words: str
+) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Guarded)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        found = check_backend(f"http://127.0.0.1:{server.server_address[1]}", basic_auth)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert found.verdict is verdict
+    assert words in found.text

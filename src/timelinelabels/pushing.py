@@ -45,6 +45,8 @@ KINDS = (TASK_KIND, KIND)
 LOOK_AHEAD = 2
 PAGE_SIZE = 20
 WRITTEN = "written"
+# In the place of an extraction that a task waits for, where it waits for none.
+NO_EXTRACTION = "none"
 SLICE_SECONDS = 20.0
 # How long work that waits for features is left alone; a task's is hastened when they are there.
 WAIT_SECONDS = 1.0
@@ -103,7 +105,7 @@ def want_task_pushes(store: Store, project: str, extraction_of: Mapping[int, str
     Args:
         store: where the work is kept.
         project: its key.
-        extraction_of: task id → key of the extraction that it waits for.
+        extraction_of: task id → key of the extraction that it waits for, or NO_EXTRACTION.
     """
     keys = [f"{extraction}/{project}/{task}" for task, extraction in extraction_of.items()]
     if keys:

@@ -2,7 +2,6 @@
 
 import pytest
 
-from timelinelabels.errors import LabelStudioError
 from timelinelabels.labelstudio.api_records import RegisteredWebhook
 from timelinelabels.labelstudio.connecting import (
     ONE_LABEL_HELP,
@@ -84,7 +83,8 @@ def test_addresses_that_label_studio_refuses_are_explained(url, help_):
         ("HTTP 403. URL resolves to a reserved network address", "http://a.b", PRIVATE_HELP),
         ('HTTP 400. {"url": ["Enter a valid URL."]}', "http://ml-backend:9090", ONE_LABEL_HELP),
         ("HTTP 401. Invalid token", "http://127.0.0.1:9090", None),
+        ("Setup failed: model_score_threshold must be 0..1", "http://localhost:9090", None),
     ],
 )
 def test_a_refusal_is_explained_by_what_was_refused(said, url, help_):
-    assert refusal_help(LabelStudioError(said), url) == help_
+    assert refusal_help(said, url) == help_

@@ -9,7 +9,10 @@ import threading
 
 import httpx
 import pytest
+from rich.console import Console
 
+from timelinelabels.cli.annotating import annotate_project
+from timelinelabels.errors import TrainingError
 from timelinelabels.labelstudio.client import LabelStudioClient
 from timelinelabels.labelstudio.placing import Placed, is_placed, place_prediction
 from timelinelabels.pushing import Pushed, Pusher, hasten_task_pushes, want_task_pushes
@@ -28,9 +31,11 @@ class LabelStudio:
         self.away = False
         self.pages = 0
         self.next_id = 1
+        self.label_config = ""
+        self.deleted = set()  # tasks that are gone since they were listed
 
-    def client(self):
-        transport = httpx.MockTransport(self)
+    def client(self, answer=None):
+        transport = httpx.MockTransport(answer or self)
         return LabelStudioClient("http://label-studio", "0" * 40, transport=transport)
 
     def add(self, task, version, **fields):
@@ -50,12 +55,16 @@ class LabelStudio:
         body = json.loads(request.content) if request.content else {}
         if path == "/api/projects/1/":
             found = {"id": 1, "title": "p", "created_at": "2026-11-22T10:01:24.639662Z"}
-            return httpx.Response(200, json={**found, "label_config": "", "task_number": 9})
+            return httpx.Response(
+                200, json={**found, "label_config": self.label_config, "task_number": 9}
+            )
         if path == "/api/tasks/":
             return self.page(request.url.params)
         if path == "/api/predictions/" and method == "GET":
             task = int(request.url.params["task"])
             return httpx.Response(200, json=[p for p in self.predictions if p["task"] == task])
+        if path == "/api/predictions/" and body["task"] in self.deleted:
+            return httpx.Response(404, json={"detail": "Not found."})
         if path == "/api/predictions/":
             return httpx.Response(201, json=self.add(body.pop("task"), **_version(body)))
         number = int(re.fullmatch(r"/api/predictions/(\d+)/", path)[1])
@@ -70,6 +79,7 @@ class LabelStudio:
 
     def page(self, params):
         self.pages += 1
+        assert params["resolve_uri"] == "false"  # else s3:// addresses come as Label Studio's own
         filters = {item["filter"]: item for item in json.loads(params["query"])["filters"]["items"]}
         wanted = sorted(self.tasks)
         if "filter:tasks:id" in filters:
@@ -266,6 +276,66 @@ def test_predict_asks_for_what_it_could_not_answer_only_where_it_is_pushed(
         assert len(found) == wanted, changes
         for _ in found:
             cold.store.complete(cold.store.claim("w", ["push-task"]))
+
+
+def test_what_does_not_fit_into_an_answer_is_empty_and_pushed(make_backend, scenes, monkeypatch):
+    key = {"label_studio_url": "http://label-studio", "label_studio_api_key": "0" * 40}
+    backend = make_backend(**key)
+    backend.setup()
+    backend.submit(scenes[0], 1)
+    backend.worker.run_one()
+    assert backend.predict(scenes[2])["results"][0]["result"]
+    monkeypatch.setattr("timelinelabels.server.predictions.ANSWER_SECONDS", 0.0)
+    answer = backend.predict(scenes[2], scenes[3])
+    assert answer["results"] == [[], []]
+    works = [work.key for work in backend.store.outstanding() if work.kind == "push-task"]
+    assert len(works) == 2
+    server = LabelStudio({int(key.split("/")[2]): {"clip": scenes[2].path.name} for key in works})
+    pusher = Pusher(backend.store, backend.resources, server.client())
+    assert [pusher.push_task(key) for key in works] == [Pushed.DONE] * 2
+    assert [server.of(number) for number in server.tasks] == [[answer["model_version"]]] * 2
+
+
+@pytest.fixture
+def annotated(project):
+    """Runs `annotate` on the learned project."""
+    backend, server = project
+    server.predictions.clear()
+    server.label_config = backend.config
+
+    def run(client):
+        console = Console(quiet=True)
+        return annotate_project(backend.settings, client, 1, only_unlabeled=True, console=console)
+
+    return backend, server, run
+
+
+def test_annotate_passes_over_a_task_that_was_deleted_meanwhile(annotated):
+    _, server, run = annotated
+    server.deleted = {3}
+    assert run(server.client()) == 1
+    assert [len(server.of(number)) for number in (2, 3, 4)] == [1, 0, 1]
+    server.deleted = set()
+    assert run(server.client()) == 0
+    assert [len(server.of(number)) for number in (2, 3, 4)] == [1, 1, 1]
+
+
+def test_annotate_stops_where_something_newer_was_published_meanwhile(annotated, scenes):
+    backend, server, run = annotated
+    published = []
+
+    def answer(request):
+        answered = server(request)
+        if request.method == "POST" and not published:
+            backend.submit(scenes[1], 9)
+            published.append(True)
+            backend.work()
+        return answered
+
+    with pytest.raises(TrainingError, match="newer"):
+        run(server.client(answer))
+    newest = backend.store.versions()[0].text
+    assert [server.of(number) for number in (2, 3, 4)] == [[newest]] * 3
 
 
 def test_a_worker_that_does_not_push_says_so_once_and_leaves_such_work_alone(backend, caplog):

@@ -9,6 +9,7 @@ from timelinelabels.cli.side_by_side import Wanted, extracted
 from timelinelabels.control_models.project_model import ProjectModel
 from timelinelabels.errors import (
     ConfigError,
+    LabelStudioError,
     LabelStudioRefusedError,
     LabelStudioUnreachableError,
     MediaError,
@@ -36,7 +37,7 @@ def annotate_project(
     Raises:
         LabelStudioError: Label Studio is away or refuses.
         ConfigError: the project's labeling config is wrong.
-        TrainingError: nothing was learned yet.
+        TrainingError: nothing was learned yet, or something newer meanwhile.
     """
     project = client.project(project_id)
     resources, store = build_resources(settings, download_weights=True), open_store(settings)
@@ -83,13 +84,17 @@ def annotate_project(
                 if isinstance(features, TimelineLabelsError):
                     raise features
                 prediction = model.predict(task.data, features)
+                if store.heads(key) != model.heads:
+                    raise TrainingError(
+                        f"A version newer than {version} was published meanwhile. Run the command again"
+                    )
                 if prediction is not None:
                     place_prediction(client, task.id, prediction, version, ours)
                     written += 1
             except (LabelStudioUnreachableError, LabelStudioRefusedError) as error:
                 raise type(error)(f"{error}. Run the command again to go on") from None
-            except (MediaError, VideoError, ConfigError) as error:
-                failed += 1
+            except (MediaError, VideoError, ConfigError, LabelStudioError) as error:
+                failed += 1  # also of a task that was deleted meanwhile
                 print_error(console, _of_task(task.id, error))
             progress.advance(bar)
     console.print(

@@ -56,7 +56,6 @@ def connect(
     from timelinelabels.errors import LabelStudioError
     from timelinelabels.labelstudio.connecting import (
         CONNECTED,
-        address_help,
         connect_backend,
         mend_webhook,
         refusal_help,
@@ -69,12 +68,14 @@ def connect(
         typer.echo(f"Project {project}: {address} {'is connected now' if new else 'was connected'}")
         done = mend_webhook(client, project, address, basic_auth)
     except LabelStudioError as error:
-        hint = refusal_help(error, address)
+        hint = refusal_help(str(error), address)
         raise type(error)(f"{error}. {hint}" if hint else str(error)) from None
     typer.echo(f"Webhook: {done or 'was there'}")
     if connected.state != CONNECTED:
-        hint = address_help(address) or "Is it running, and is this how Label Studio reaches it?"
         said = connected.error or connected.state
+        hint = (
+            refusal_help(said, address) or "Is it running, and is this how Label Studio reaches it?"
+        )
         typer.secho(f"Label Studio does not reach it: {said}. {hint}", fg="red", err=True)
         raise typer.Exit(1)
 

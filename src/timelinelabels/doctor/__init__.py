@@ -15,7 +15,7 @@ from timelinelabels.doctor.machine import check_backend, check_clock, check_disk
 from timelinelabels.errors import LabelStudioError
 from timelinelabels.labelstudio.api_records import LabelStudioProject
 from timelinelabels.labelstudio.client import LabelStudioClient
-from timelinelabels.labelstudio.connecting import BasicAuth, address_help
+from timelinelabels.labelstudio.connecting import BasicAuth, refusal_help
 
 __all__ = ["Doctor", "Finding", "Verdict", "worst"]
 
@@ -39,7 +39,7 @@ class Doctor:
         yield from check_disk(self.folders)
         if self.project_id is None:  # else the project says which weights it needs
             yield check_weights(self.resources.backbones, None)
-        yield check_backend(self.backend_url)
+        yield check_backend(self.backend_url, self.basic_auth)
         try:
             yield ok(f"Label Studio {self.client.version()} answers at {self.client.url}")
             kind, user = self.client.access.kind, self.client.user()
@@ -56,7 +56,7 @@ class Doctor:
             try:
                 yield from check(project)
             except LabelStudioError as error:
-                hint = address_help(self.backend_url)
+                hint = refusal_help(str(error), self.backend_url)
                 yield fail(str(error), hint or "Label Studio's own log says more")
 
     def _connection(self, project: LabelStudioProject) -> Iterator[Finding]:

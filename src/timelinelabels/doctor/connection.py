@@ -12,6 +12,7 @@ from timelinelabels.labelstudio.connecting import (
     find_backend,
     find_webhooks,
     mend_webhook,
+    refusal_help,
     webhook_fault,
     webhook_url,
 )
@@ -42,9 +43,12 @@ def check_connection(
     if found.state == CONNECTED:
         yield ok(f'Label Studio reaches the backend "{found.title}"')
     else:
+        said = found.error or found.state
         yield fail(
-            f"Label Studio does not reach the backend: {found.error or found.state}",
-            address_help(found.url) or "Is this its address as Label Studio's machine sees it?",
+            f"Label Studio does not reach the backend: {said}",
+            refusal_help(said, found.url)
+            or "Is this its address as Label Studio's machine sees it? What the backend itself answered "
+            "stands in its log",
         )
     yield from _other_backends(backends, found)
     if found.interactive:

@@ -11,6 +11,7 @@ from timelinelabels.control_models.resources import Backbones
 from timelinelabels.doctor.findings import Finding, fail, ok, warn
 from timelinelabels.errors import CheckpointError, WeightsNotFoundError
 from timelinelabels.labelstudio.client import LabelStudioClient
+from timelinelabels.labelstudio.connecting import BasicAuth
 
 LITTLE_DISK, NO_DISK = 5 * 1024**3, 1024**3
 CLOCK_SECONDS = 60.0
@@ -55,11 +56,12 @@ def check_weights(backbones: Backbones, model_path: str | None) -> Finding:
         return fail(str(error), "Put other weights there, or correct model_path in the config")
 
 
-def check_backend(url: str) -> Finding:
-    """Whether the backend answers this machine."""
+def check_backend(url: str, basic_auth: BasicAuth | None) -> Finding:
+    """Whether the backend answers this machine, and accepts the user and password it is given."""
     try:
-        answer = httpx.get(f"{url}/health", timeout=BACKEND_SECONDS, trust_env=False)
-        model_class = answer.json().get("model_class")
+        with httpx.Client(timeout=BACKEND_SECONDS, trust_env=False, auth=basic_auth) as client:
+            model_class = client.get(f"{url}/health").json().get("model_class")
+            status = client.get(f"{url}/versions").status_code  # /health is open to everyone
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, AttributeError) as error:
         return fail(
             f"The backend does not answer at {url}: {error}",
@@ -67,6 +69,16 @@ def check_backend(url: str) -> Finding:
         )
     if model_class != "TimelineLabelsModel":
         return fail(f"Something else answers at {url}", "Name the backend's address by --backend")
+    if status == httpx.codes.UNAUTHORIZED:
+        said = (
+            "another BASIC_AUTH_USER or BASIC_AUTH_PASS"
+            if basic_auth
+            else "BASIC_AUTH_USER and _PASS"
+        )
+        return fail(
+            f"The backend at {url} asks for {said}",
+            "Run this with the backend's own environment, then `timelinelabels connect`",
+        )
     return ok(f"The backend answers at {url}")
 
 

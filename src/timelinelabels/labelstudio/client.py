@@ -183,6 +183,9 @@ class LabelStudioClient:
                     project=project_id,
                     query=json.dumps(query),
                     fields="all",
+                    # Else addresses in cloud storages become ones of Label Studio's own: another
+                    # video for the caches, and another task than webhooks and /predict tell of.
+                    resolve_uri=False,
                     page=page,
                     page_size=page_size,
                 )

@@ -9,7 +9,6 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
-from timelinelabels.errors import LabelStudioError
 from timelinelabels.labelstudio.api_records import ConnectedBackend, RegisteredWebhook
 from timelinelabels.labelstudio.client import LabelStudioClient
 
@@ -52,11 +51,11 @@ def address_help(backend_url: str) -> str | None:
     return None if "." in host else ONE_LABEL_HELP
 
 
-def refusal_help(error: LabelStudioError, url: str) -> str | None:
-    """What to do when Label Studio has refused an address; None where it refused something else."""
-    if "reserved network address" in str(error):
+def refusal_help(said: str, url: str) -> str | None:
+    """What to do when Label Studio says this of an address; None where the address is not at fault."""
+    if "reserved network address" in said:
         return PRIVATE_HELP
-    return address_help(url) if "valid URL" in str(error) else None
+    return address_help(url) if "valid URL" in said else None
 
 
 def find_backend(backends: Sequence[ConnectedBackend], url: str) -> ConnectedBackend | None:

@@ -15,13 +15,15 @@ from timelinelabels.errors import ConfigError, MediaError, TimelineLabelsError, 
 from timelinelabels.extraction import want_extraction
 from timelinelabels.features import Features
 from timelinelabels.labelstudio.payloads import AnnotatedTask, PredictRequest
-from timelinelabels.pushing import want_task_pushes
+from timelinelabels.pushing import NO_EXTRACTION, want_task_pushes
 from timelinelabels.runtime import model_version
 from timelinelabels.server.service import Service
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.15
+# Label Studio waits 100 s for a whole batch, then drops the answer.
+ANSWER_SECONDS = 80.0
 Answer = TypeVar("Answer")
 
 
@@ -65,6 +67,7 @@ class PredictionService:
 
     def _predict(self, request: PredictRequest) -> dict[str, Any]:
         project = self._service.project(request.project, request.label_config)
+        deadline = time.monotonic() + ANSWER_SECONDS
         version = model_version(self._service.store, project)
         wait = self._wait_seconds if project.predicts else 0.0
         features, extractions = self._features(project, request.tasks, wait)
@@ -78,12 +81,33 @@ class PredictionService:
             project = self._service.project(request.project, request.label_config)
             version = model_version(self._service.store, project)
         problems: list[ConfigError] = []
-        results = [
-            self._result(project, task, features, version, problems) for task in request.tasks
-        ]
+        results: list[dict[str, Any] | list[Any]] = []
+        for task in request.tasks:
+            if time.monotonic() >= deadline:
+                break
+            results.append(self._result(project, task, features, version, problems))
+        left = request.tasks[len(results) :]
+        if left:
+            self._put_off(project, left)
+            results.extend([] for _ in left)
         if problems and len(problems) == len(request.tasks):
             raise problems[0]  # not one task's fault: a person must see it
         return {"results": results, "model_version": version}
+
+    def _put_off(self, project: ProjectModel, tasks: Sequence[AnnotatedTask]) -> None:
+        """Say of tasks that they do not fit into an answer; let a worker write their predictions."""
+        logger.warning(
+            "Project %s: %d tasks of a batch could not be predicted within %.0f s%s",
+            project.project,
+            len(tasks),
+            ANSWER_SECONDS,
+            ": they are pushed" if self._push else ": ask for fewer tasks at a time",
+        )
+        if self._push:
+            numbers = [int(task.task_id) for task in tasks if task.task_id.isdecimal()]
+            want_task_pushes(
+                self._service.store, project.project, dict.fromkeys(numbers, NO_EXTRACTION)
+            )
 
     def _result(
         self,
