@@ -1,6 +1,7 @@
 """The API client: tokens, pages, and errors in words. `tests/e2e/` tries it on a real Label Studio."""
 
 import json
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from timelinelabels.errors import (
     LabelStudioRefusedError,
     LabelStudioUnreachableError,
 )
+from timelinelabels.labelstudio import access
 from timelinelabels.labelstudio.client import LabelStudioClient
 
 LEGACY_KEY = "0123456789abcdef0123456789abcdef01234567"
@@ -78,6 +80,18 @@ def test_an_access_token_that_is_refused_is_renewed_within_the_call():
     server = with_tokens(user, refused=ACCESS_TOKENS[:1])
     assert server.client(PERSONAL_KEY).user() == "me@example.org"
     assert server.requests[-1][2] == f"Bearer {ACCESS_TOKENS[1]}"
+
+
+def test_an_access_token_is_renewed_before_it_ends(monkeypatch):
+    clock = [1000.0]
+    monkeypatch.setattr(access, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    server = with_tokens(user)
+    client = server.client(PERSONAL_KEY)
+    for passed in (0, access.ACCESS_TOKEN_SECONDS - 1, 2):
+        clock[0] += passed
+        client.user()
+    sent = [token for _, path, token in server.requests if "refresh" not in path]
+    assert sent == [f"Bearer {ACCESS_TOKENS[number]}" for number in (0, 0, 1)]
 
 
 def test_a_token_that_stays_refused_is_an_error_that_says_which_tokens_there_are():
