@@ -20,16 +20,40 @@ from learning import bench_from_environment, splits
 from results import write_section
 
 from timelinelabels.neural_nets.fitting import UPDATES
+from timelinelabels.temporal_head import StepInputs, VideoSequence
 from timelinelabels.temporal_head.calibration import identity_calibration
+from timelinelabels.temporal_head.time_steps import STEP_SECONDS, TimeSteps
 
 Change = tuple[str, object]
 FITTING = "timelinelabels.neural_nets.fitting"
 TRAINING = "timelinelabels.training"
 HEAD = "timelinelabels.temporal_head"
+INPUTS_CALL = f"{HEAD}.inputs.StepInputs.__call__"
+AS_IT_IS = StepInputs.__call__
+SECOND = round(1 / STEP_SECONDS)
 
 
 def _nothing_moves(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.zeros_like(grey), np.zeros_like(grey)
+
+
+def _against_the_median(inputs: StepInputs, video: VideoSequence) -> np.ndarray:
+    """Components of the features less their median over the video, as the foreground is."""
+    described = AS_IT_IS(inputs, video)
+    seen = described[:, : inputs.projection.shape[1]]
+    seen -= np.median(seen, axis=0)
+    return described
+
+
+def _slower_motion(inputs: StepInputs, video: VideoSequence) -> np.ndarray:
+    """Motion from one second to the next, in the place of that from step to step."""
+    described = AS_IT_IS(inputs, video)
+    levels = TimeSteps.of(video.times).pool(video.thumbnails) / 255
+    before = np.concatenate([levels[:1].repeat(SECOND, axis=0), levels])[: len(levels)]
+    motion = (np.abs(levels - before) - inputs.motion_mean) / inputs.scales[0] / 2
+    first = inputs.projection.shape[1]
+    described[:, first : first + motion.shape[1]] = motion
+    return described
 
 
 def _updates(count: int) -> list[Change]:
@@ -42,6 +66,8 @@ def _updates(count: int) -> list[Change]:
 VARIANTS: dict[str, list[Change]] = {
     "as it is": [],
     "without motion and foreground": [(f"{HEAD}.inputs._changes", _nothing_moves)],
+    "features against the video's median": [(INPUTS_CALL, _against_the_median)],
+    "motion over a second": [(INPUTS_CALL, _slower_motion)],
     "16 components": [(f"{HEAD}.inputs.COMPONENTS", 16)],
     "64 components": [(f"{HEAD}.inputs.COMPONENTS", 64)],
     "LSTM only": [(f"{TRAINING}.folds.CANDIDATES", (("lstm",),))],

@@ -72,6 +72,8 @@ def _check_videos(
     client: LabelStudioClient, project: LabelStudioProject, model: TimelineLabelsModel
 ) -> Iterator[Finding]:
     """Whether the first videos can be had and read, and how their frame rates fit the timeline's."""
+    if project.tasks > VIDEOS_LOOKED_AT:
+        yield ok(f"Of {project.tasks} tasks the videos of the first {VIDEOS_LOOKED_AT} are fetched")
     for number, task in enumerate(client.tasks(project.id, page_size=VIDEOS_LOOKED_AT)):
         if number == VIDEOS_LOOKED_AT:
             return
