@@ -10,8 +10,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from timelinelabels import extraction, pushing, reconciliation, weights_download
 from timelinelabels.control_models.project_model import ProjectModel
@@ -28,7 +27,7 @@ from timelinelabels.errors import (
 from timelinelabels.labelstudio.client import LabelStudioClient
 from timelinelabels.labelstudio.media_policy import shown
 from timelinelabels.labelstudio.payloads import AnnotatedTask
-from timelinelabels.metrics import FrameScores
+from timelinelabels.lease import LEASE_SECONDS, Lease, WorkInterruptedError, held
 from timelinelabels.pushing import Pushed, Pusher
 from timelinelabels.reconciliation import Reconciler, Source
 from timelinelabels.store import ASKED, Store, WorkItem
@@ -44,8 +43,6 @@ KINDS = (
     pushing.KIND,
     reconciliation.KIND,
 )
-LEASE_SECONDS = 20.0
-HEARTBEAT_SECONDS = 4.0
 POLL_SECONDS = 0.5
 SWEEP_POLL_SECONDS = 15.0
 
@@ -58,10 +55,6 @@ _EXPECTED = (
     TrainingError,
     LabelStudioError,
 )
-
-
-class _InterruptedError(Exception):
-    """The work at hand must be put down: the worker stops, or it has lost its lease."""
 
 
 def new_owner() -> str:
@@ -165,7 +158,7 @@ class Worker:
         started = time.monotonic()
         logger.debug("Claimed: %s %s", item.kind, item.key[:40])
         try:
-            with self._lease(item) as lease:
+            with held(self._store, item, self._stop) as lease:
                 if item.kind == weights_download.KIND:
                     self._resources.backbones.open(item.payload["model_path"])
                     self._store.complete(item)
@@ -178,7 +171,7 @@ class Worker:
                 elif not self._train(item, lease):
                     self._store.give_back(item)
                     return False  # it waits for extractions that others do, or that back off
-        except _InterruptedError:
+        except WorkInterruptedError:
             self._store.give_back(item)
             return True
         except _EXPECTED as error:
@@ -194,7 +187,7 @@ class Worker:
         logger.info("Work ends: %s after %.1f s", item.kind, time.monotonic() - started)
         return True
 
-    def _extract(self, item: WorkItem, lease: "_Lease") -> None:
+    def _extract(self, item: WorkItem, lease: Lease) -> None:
         source = extraction.source_of(item.payload)
         logger.info("Extracting features: %s", shown(source.video))
         own = threading.current_thread() not in self._helpers
@@ -214,13 +207,13 @@ class Worker:
             )
         pushing.hasten_task_pushes(self._store, item.key)
 
-    def _reconcile(self, item: WorkItem, lease: "_Lease") -> None:
+    def _reconcile(self, item: WorkItem, lease: Lease) -> None:
         source = self._reconciler.reconcile(item.key, want_training=True, check=lease.check)
         self._store.complete(item)
         if self._pusher is not None and source is Source.LABEL_STUDIO:
             self._store.want(pushing.KIND, item.key, {})  # tasks may be new, or a push was missed
 
-    def _push(self, item: WorkItem, lease: "_Lease") -> bool:
+    def _push(self, item: WorkItem, lease: Lease) -> bool:
         """Write predictions for a while; whether there was something to do."""
         assert self._pusher is not None
         of_task = item.kind == pushing.TASK_KIND
@@ -240,7 +233,7 @@ class Worker:
             self._store.put_off(item, seconds)
         return True
 
-    def _train(self, item: WorkItem, lease: "_Lease") -> bool:
+    def _train(self, item: WorkItem, lease: Lease) -> bool:
         """Learn a project and publish; False where features are still missing."""
         key = item.key
         label_config = self._store.label_config(key)
@@ -312,58 +305,3 @@ class Worker:
             except MediaError as error:
                 logger.debug("Task %s: %s", task.task_id, error)
         return outstanding
-
-    @contextmanager
-    def _lease(self, item: WorkItem) -> Iterator["_Lease"]:
-        lease = _Lease(self._store, item, self._stop)
-        lease.start()
-        try:
-            yield lease
-        finally:
-            lease.end()
-
-
-class _Lease:
-    """Renews a claim in the background, and tells the work when it must be put down."""
-
-    def __init__(self, store: Store, item: WorkItem, stop: threading.Event) -> None:
-        self._store, self._item, self._stop = store, item, stop
-        self._lost = threading.Event()
-        self._ended = threading.Event()
-        self._progress: tuple[int, int | None] | None = None
-        self._message: str | None = None
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def end(self) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def check(self) -> None:
-        """Raises _InterruptedError where the work must be put down."""
-        if self._lost.is_set() or self._stop.is_set():
-            raise _InterruptedError
-
-    def frames_done(self, done: int, total: int | None) -> None:
-        self._progress = (done, total)
-        self.check()
-
-    def epoch_done(self, stage: str, epoch: int, scores: FrameScores | None) -> None:
-        self._message = f"{stage}: epoch {epoch}" + (f", F1 {scores.f1:.2f}" if scores else "")
-        self.check()
-
-    def _beat(self) -> None:
-        while not self._ended.wait(HEARTBEAT_SECONDS):
-            try:
-                held = self._store.heartbeat(
-                    self._item, progress=self._progress, message=self._message
-                )
-            except TimelineLabelsError as error:
-                logger.warning("The heartbeat failed, trying again: %s", error)
-                continue
-            if not held:
-                logger.warning("The lease on %s was lost", self._item.key[:40])
-                self._lost.set()
-                return
