@@ -26,14 +26,8 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## Watch the backend learn from rendered videos (2-3 minutes)
 	$(BIN)/timelinelabels demo
 
-test: $(READY)  ## Run all tests; those against a real Label Studio beside the others, shown at the end
-	@report=$$(mktemp); \
-	$(BIN)/python -m pytest tests/e2e >"$$report" 2>&1 & e2e=$$!; \
-	trap "kill $$e2e; exit 1" INT TERM; \
-	$(BIN)/python -m pytest --ignore=tests/e2e; others=$$?; \
-	wait $$e2e; e2e=$$?; \
-	cat "$$report"; rm "$$report"; \
-	exit $$(( others || e2e ))
+test: $(READY)  ## Run all tests
+	$(BIN)/python -m pytest
 
 test-fast: $(READY)  ## Run the tests that take less than seconds each (3 minutes)
 	$(BIN)/python -m pytest -m "not slow"

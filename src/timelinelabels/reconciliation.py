@@ -107,12 +107,12 @@ class Reconciler:
         started_at = self._store.now()
         reading = _read(self._client, project.ref, check)
         if reading.tasks is None:
+            self._store.forget_project(key)
             logger.warning(
                 "Project %s: Label Studio does not have it any more, or the user of the token in "
                 "LABEL_STUDIO_API_KEY may not see it; what was annotated in it is forgotten",
                 key,
             )
-            self._store.forget_project(key)
             return Source.GONE
         changed = self._store.take_snapshot(
             key, reading.tasks, started_at=started_at, want_training=want_training
