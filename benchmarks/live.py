@@ -32,8 +32,8 @@ LABELS = ("north-west", "north-east", "south-west", "south-east")
 FPS, SIDE, HALF = 25, 32, 16
 SPAN = 50  # frames between changes
 FIELDS = [(row, column) for row in (0, HALF) for column in (0, HALF)]
-# Of a bright field in each number, whose noise has a standard deviation of 1: so little that no training is
-# ended early by a good score.
+# Of a bright field in each number, whose noise has a standard deviation of 1. Thumbnails show the fields as
+# well, so the long videos are learned so well that their training ends early.
 SIGNAL = 0.05
 CONFIG = (
     '<View><TimelineLabels name="videoLabels" toName="video" model_trainable="true">'
