@@ -6,8 +6,8 @@ missing only a few are asked for at a time, so that a person never queues behind
 for which /predict answered [] because its features were missing is predicted as soon as they are there.
 
 What is done is seen in Label Studio itself, so a worker that dies or is replaced does nothing twice.
-What was written is looked at once more after a while: an answer of /predict that Label Studio stored at
-the same time would be a second prediction.
+Tasks that /predict is answering are left to Label Studio, which stores the answer. What was written is
+looked at once more after a while: an answer of an older version may have been stored at the same time.
 """
 
 import logging
@@ -45,6 +45,7 @@ KINDS = (TASK_KIND, KIND)
 LOOK_AHEAD = 2
 PAGE_SIZE = 20
 WRITTEN = "written"
+ANSWERED = "in an answer to Label Studio"
 # In the place of an extraction that a task waits for, where it waits for none.
 NO_EXTRACTION = "none"
 SLICE_SECONDS = 20.0
@@ -85,6 +86,8 @@ class _Progress:
     waiting: tuple[str, ...] = ()
     # Task id → what became of it, in words.
     outcomes: dict[int, str] = field(default_factory=dict)
+    # Some tasks could not be done: Label Studio was about to store an answer.
+    left: bool = False
     second_look: bool = False
 
     def describe(self) -> str:
@@ -160,9 +163,10 @@ class Pusher:
             logger.info(
                 "Project %s: unlabelled tasks and %s: %s", key, now.version, progress.describe()
             )
-            if WRITTEN in progress.outcomes.values():
-                progress.second_look, progress.after_id = True, 0
-                return Pushed.AGAIN
+        written = WRITTEN in progress.outcomes.values()
+        if progress.left or (written and not progress.second_look):
+            progress.left, progress.second_look, progress.after_id = False, True, 0
+            return Pushed.AGAIN
         del self._progress[key]
         return Pushed.DONE
 
@@ -185,6 +189,7 @@ class Pusher:
                     break
                 continue
             progress.outcomes.setdefault(task.id, what)
+            progress.left |= what == ANSWERED
             if first_waiting is None:
                 progress.after_id = task.id
             if time.monotonic() >= deadline:
@@ -221,6 +226,8 @@ class Pusher:
             what = self._push(now, task)
         except _MissingError:
             return Pushed.WAITING
+        if what == ANSWERED:
+            return Pushed.AGAIN
         logger.info("Project %s: task %d, asked for before: %s", key, task_id, what)
         return Pushed.DONE
 
@@ -233,6 +240,8 @@ class Pusher:
             prediction = now.model.predict(task.data, features)
             if prediction is None:
                 return "cannot be predicted"
+            if task.id in self._store.tasks_being_answered(now.model.project):
+                return ANSWERED
             placed = place_prediction(self._client, task.id, prediction, now.version, now.ours)
         except (LabelStudioUnreachableError, LabelStudioRefusedError):
             raise

@@ -6,16 +6,30 @@ Label Studio is a small one of this test; `tests/e2e/test_pushed_predictions.py`
 import json
 import re
 import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import pytest
 from rich.console import Console
 
 from timelinelabels.cli.annotating import annotate_project
+from timelinelabels.demo.scene import Scene
 from timelinelabels.errors import TrainingError
 from timelinelabels.labelstudio.client import LabelStudioClient
-from timelinelabels.labelstudio.placing import Placed, is_placed, place_prediction
-from timelinelabels.pushing import Pushed, Pusher, hasten_task_pushes, want_task_pushes
+from timelinelabels.labelstudio.placing import (
+    HELD_HOURS,
+    Placed,
+    is_placed,
+    place_prediction,
+)
+from timelinelabels.pushing import (
+    NO_EXTRACTION,
+    Pushed,
+    Pusher,
+    hasten_task_pushes,
+    want_task_pushes,
+)
 from timelinelabels.worker import Worker
 
 PREDICTION = {"result": [], "score": 0.7}
@@ -38,9 +52,17 @@ class LabelStudio:
         transport = httpx.MockTransport(answer or self)
         return LabelStudioClient("http://label-studio", "0" * 40, transport=transport)
 
-    def add(self, task, version, **fields):
+    def add(self, task, version, *, hours_ago=0.0, **fields):
+        created = datetime.now(UTC) - timedelta(hours=hours_ago)
         self.predictions.append(
-            {"id": self.next_id, "task": task, "model_version": version, **PREDICTION, **fields}
+            {
+                "id": self.next_id,
+                "task": task,
+                "model_version": version,
+                "created_at": created.isoformat().replace("+00:00", "Z"),
+                **PREDICTION,
+                **fields,
+            }
         )
         self.next_id += 1
         return self.predictions[-1]
@@ -114,7 +136,8 @@ def _version(body):
         ([], ["v3"], Placed.NEW),
         (["v3"], ["v3"], Placed.THERE),
         (["v3", "v3"], ["v3"], Placed.THERE),
-        (["v1", "v3", "v2"], ["v3"], Placed.THERE),
+        (["v1", "v2", "v3"], ["v3"], Placed.THERE),
+        (["v1", "v3", "v2"], ["v3"], Placed.CHANGED),
         (["v1"], ["v3"], Placed.CHANGED),
         (["v1", "v2"], ["v3"], Placed.CHANGED),
         (["somebody's", None], ["somebody's", None, "v3"], Placed.NEW),
@@ -124,7 +147,7 @@ def _version(body):
 def test_a_task_has_one_of_ours_and_all_of_others(there, left, placed):
     server = LabelStudio({7: {}})
     for version in there:
-        server.add(7, version)
+        server.add(7, version, hours_ago=HELD_HOURS + 1)
     server.add(8, "v1")
     assert place_prediction(server.client(), 7, PREDICTION, "v3", OURS) is placed
     assert server.of(7) == left
@@ -135,28 +158,26 @@ def test_a_task_has_one_of_ours_and_all_of_others(there, left, placed):
 
 def test_the_prediction_that_an_open_editor_shows_keeps_its_id():
     server = LabelStudio({7: {}})
-    server.add(7, "v1")
-    shown = server.add(7, "v2")["id"]
+    server.add(7, "v1", hours_ago=HELD_HOURS + 2)
+    shown = server.add(7, "v2", hours_ago=HELD_HOURS + 1)["id"]
     place_prediction(server.client(), 7, {"result": [], "score": 0.9}, "v3", OURS)
     assert [(p["id"], p["score"]) for p in server.predictions] == [(shown, 0.9)]
 
 
-def test_what_label_studio_stored_meanwhile_is_not_stored_twice():
+def test_of_two_that_open_editors_may_show_both_say_the_same_until_the_newer_is_old():
     server = LabelStudio({7: {}})
-
-    def answered(request):
-        if request.method == "POST":
-            server.add(7, "v3")  # Label Studio has just asked /predict
-        return server(request)
-
-    client = LabelStudioClient(
-        "http://label-studio", "0" * 40, transport=httpx.MockTransport(answered)
-    )
-    place_prediction(client, 7, PREDICTION, "v3", OURS)
-    assert [p["id"] for p in server.predictions] == [1]  # who opened the task looks at that one
+    first, second = server.add(7, "v1", hours_ago=HELD_HOURS + 1), server.add(7, "v3")
+    assert not is_placed(server.client().predictions(7), "v3", OURS)
+    assert place_prediction(server.client(), 7, PREDICTION, "v3", OURS) is Placed.THERE
+    assert [(p["id"], p["model_version"]) for p in server.predictions] == [(1, "v3"), (2, "v3")]
+    assert is_placed(server.client().predictions(7), "v3", OURS)
+    second["created_at"] = first["created_at"]
+    assert not is_placed(server.client().predictions(7), "v3", OURS)
+    place_prediction(server.client(), 7, PREDICTION, "v3", OURS)
+    assert [p["id"] for p in server.predictions] == [2]  # the one that an editor shows from now on
 
 
-def test_what_label_studio_stores_a_little_later_is_not_there_twice_for_long(project):
+def test_what_label_studio_stores_a_little_later_is_not_there_twice_for_ever(project):
     backend, server = project
     pusher = Pusher(backend.store, backend.resources, server.client())
     server.predictions.clear()
@@ -164,14 +185,18 @@ def test_what_label_studio_stores_a_little_later_is_not_there_twice_for_long(pro
     (version,) = server.of(3)
     shown = server.add(3, version)["id"]  # the answer of a /predict that was under way
     assert pusher.push_project(backend.project) is Pushed.DONE
+    assert [server.of(number) for number in (2, 3, 4)] == [[version], [version] * 2, [version]]
+    for prediction in server.predictions:
+        prediction["created_at"] = "2026-11-22T10:01:24.639662Z"
+    assert pusher.push_project(backend.project) is Pushed.DONE
     assert [p["id"] for p in server.predictions if p["task"] == 3] == [shown]
     assert [server.of(number) for number in (2, 4)] == [[version]] * 2
-    assert pusher.push_project(backend.project) is Pushed.DONE  # nothing written, no second look
 
 
 @pytest.fixture
-def project(backend, scenes):
+def project(backend, scenes, monkeypatch):
     """A learned project with three unlabelled tasks, its worker and its Label Studio."""
+    monkeypatch.setattr("timelinelabels.pushing.SECOND_LOOK_SECONDS", 0.1)
     data = [{"clip": scene.path.name} for scene in scenes]
     server = LabelStudio({number: data[number] for number in (2, 3, 4)})
     backend.setup()
@@ -250,6 +275,39 @@ def test_a_task_that_waits_is_predicted_when_its_extraction_ends(project):
     assert server.of(3) == [version]
 
 
+def test_tasks_in_an_answer_to_label_studio_are_left_until_it_has_stored_them(project):
+    backend, server = project
+    server.predictions.clear()
+    (version,) = [record.text for record in backend.store.versions()]
+    pusher = Pusher(backend.store, backend.resources, server.client())
+    number = backend.store.begin_answer(backend.project, [3], seconds=100)
+    work_key = f"{NO_EXTRACTION}/{backend.project}/3"
+    assert pusher.push_task(work_key) is Pushed.AGAIN
+    for _ in range(2):
+        assert pusher.push_project(backend.project) is Pushed.AGAIN
+        assert [server.of(task) for task in (2, 3, 4)] == [[version], [], [version]]
+    server.add(3, version)
+    backend.store.end_answer(number, [3], seconds=0)
+    assert pusher.push_project(backend.project) is Pushed.DONE
+    assert pusher.push_task(work_key) is Pushed.DONE
+    assert [server.of(task) for task in (2, 3, 4)] == [[version]] * 3
+
+
+def test_what_predict_answers_is_left_to_label_studio(make_backend, scenes):
+    key = {"label_studio_url": "http://label-studio", "label_studio_api_key": "0" * 40}
+    backend = make_backend(**key)
+    backend.setup()
+    backend.submit(scenes[0], 1)
+    assert backend.predict(scenes[2])["results"] == [[]]  # untrained: nothing will be stored
+    assert backend.store.tasks_being_answered(backend.project) == frozenset()
+    backend.worker.run_one()
+    results = backend.predict(scenes[2], Scene(path=Path("missing.mp4"), frames=9, truth={}))[
+        "results"
+    ]
+    assert [bool(result) for result in results] == [True, False]
+    assert backend.store.tasks_being_answered(backend.project) == {0}
+
+
 def test_a_project_that_is_gone_is_left_alone(project):
     backend, server = project
     server.predictions.clear()
@@ -284,6 +342,7 @@ def test_what_does_not_fit_into_an_answer_is_empty_and_pushed(make_backend, scen
     backend.setup()
     backend.submit(scenes[0], 1)
     backend.worker.run_one()
+    monkeypatch.setattr("timelinelabels.server.predictions.STORED_SECONDS", 0.0)
     assert backend.predict(scenes[2])["results"][0]["result"]
     monkeypatch.setattr("timelinelabels.server.predictions.ANSWER_SECONDS", 0.0)
     answer = backend.predict(scenes[2], scenes[3])

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from timelinelabels.labelstudio.records import ProjectRef
+from timelinelabels.labelstudio.records import ProjectRef, utc_time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +34,7 @@ class StoredPrediction:
     task: int
     model_version: str | None
     score: float | None
+    created_at: datetime
     result: Sequence[Any] = field(repr=False)
 
 
@@ -84,11 +85,15 @@ def fields_of(model: Any) -> dict[str, Any]:
 
 def read_prediction(item: Mapping[str, Any]) -> StoredPrediction:
     """From the API's JSON; raises KeyError, TypeError or ValueError where it lacks something."""
+    created_at = utc_time(item["created_at"])
+    if created_at is None:
+        raise ValueError("created_at is missing")
     return StoredPrediction(
         id=int(item["id"]),
         task=int(item["task"]),
         model_version=item.get("model_version"),
         score=item.get("score"),
+        created_at=created_at,
         result=item.get("result") or [],
     )
 

@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 0.15
 # Label Studio waits 100 s for a whole batch, then drops the answer.
 ANSWER_SECONDS = 80.0
+DROPPED_SECONDS = 100.0
+# So long after an answer Label Studio has stored it.
+STORED_SECONDS = 10.0
 Answer = TypeVar("Answer")
 
 
@@ -67,6 +70,21 @@ class PredictionService:
 
     def _predict(self, request: PredictRequest) -> dict[str, Any]:
         project = self._service.project(request.project, request.label_config)
+        if not self._push or not project.predicts:
+            return self._answer(request, project)
+        # A worker that wrote the same predictions meanwhile would make two of each.
+        store, tasks = self._service.store, [int(t.task_id) for t in request.tasks if _stored(t)]
+        token = store.begin_answer(project.project, tasks, seconds=DROPPED_SECONDS)
+        given: list[int] = []
+        try:
+            answer = self._answer(request, project)
+            answered = zip(request.tasks, answer["results"], strict=True)
+            given = [int(task.task_id) for task, result in answered if result and _stored(task)]
+            return answer
+        finally:
+            store.end_answer(token, given, seconds=STORED_SECONDS)
+
+    def _answer(self, request: PredictRequest, project: ProjectModel) -> dict[str, Any]:
         deadline = time.monotonic() + ANSWER_SECONDS
         version = model_version(self._service.store, project)
         wait = self._wait_seconds if project.predicts else 0.0
@@ -104,7 +122,7 @@ class PredictionService:
             ": they are pushed" if self._push else ": ask for fewer tasks at a time",
         )
         if self._push:
-            numbers = [int(task.task_id) for task in tasks if task.task_id.isdecimal()]
+            numbers = [int(task.task_id) for task in tasks if _stored(task)]
             want_task_pushes(
                 self._service.store, project.project, dict.fromkeys(numbers, NO_EXTRACTION)
             )
@@ -201,9 +219,14 @@ def _awaited(
             keys = [extractions[s] for s in project.sources(task.data) if s in extractions]
         except MediaError:
             continue  # it was said when its features were looked for
-        if keys and task.task_id.isdecimal():
+        if keys and _stored(task):
             awaited[int(task.task_id)] = min(keys)
     return awaited
+
+
+def _stored(task: AnnotatedTask) -> bool:
+    """Whether Label Studio has the task, as far as its id says."""
+    return task.task_id.isdecimal()
 
 
 class SingleFlight(Generic[Answer]):

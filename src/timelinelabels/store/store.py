@@ -13,6 +13,7 @@ from timelinelabels.labelstudio.records import (
 )
 from timelinelabels.store import (
     annotations,
+    answers,
     events,
     migrate,
     projects,
@@ -353,6 +354,31 @@ class Store:
         with self._database.reading() as session:
             now = self._database.now(session)
             return work.states(session, Work.wanted > Work.done, now=now)
+
+    # Answers to Label Studio
+
+    def begin_answer(self, key: str, tasks: Collection[int], *, seconds: float) -> str:
+        """Note that tasks are being answered to Label Studio; the answer's token.
+
+        Args:
+            key: of the project.
+            tasks: their ids in Label Studio.
+            seconds: how long that is believed, unless `end_answer` says more.
+        """
+        with self._database.writing() as session:
+            now = self._database.now(session)
+            return answers.begin(session, key, tasks, seconds=seconds, now=now)
+
+    def end_answer(self, token: str, tasks: Collection[int], *, seconds: float) -> None:
+        """Note of which tasks the answer has predictions; Label Studio stores them in `seconds`."""
+        with self._database.writing() as session:
+            now = self._database.now(session)
+            answers.end(session, token, tasks, seconds=seconds, now=now)
+
+    def tasks_being_answered(self, key: str) -> frozenset[int]:
+        """Tasks whose prediction Label Studio is about to get, or to store, from an answer."""
+        with self._database.reading() as session:
+            return answers.tasks(session, key, now=self._database.now(session))
 
     # Versions
 

@@ -200,6 +200,19 @@ class Work(Base):
     failed_at: Mapped[datetime | None]
 
 
+class Answer(Base):
+    """An answer to /predict, as long as Label Studio may not have stored it yet."""
+
+    __tablename__ = "answers"
+
+    # Never given out again: an answer may end after it was given up.
+    token: Mapped[str] = mapped_column(primary_key=True)
+    project_key: Mapped[str] = mapped_column(ForeignKey("projects.key"))
+    # Their ids in Label Studio.
+    tasks: Mapped[list[int]] = mapped_column(Json)
+    until: Mapped[datetime]
+
+
 class Version(Base):
     """A model version's name as annotators read it, fixed when it is first needed."""
 
