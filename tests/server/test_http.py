@@ -2,12 +2,14 @@
 
 import base64
 import json
+import re
 import shutil
 import struct
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,7 @@ from timelinelabels.server.app import create_app, reason_phrase
 from timelinelabels.server.predictions import SingleFlight
 from timelinelabels.worker import Worker
 
+REPOSITORY = Path(__file__).parents[2]
 SIMPLE = """<View><TimelineLabels name="tl" toName="film" model_score_threshold="0.0">
   <Label value="Ball" predicted_values="ball"/></TimelineLabels>
   <Video name="film" value="$clip" frameRate="25"/></View>"""
@@ -319,7 +322,18 @@ def test_metrics_tell_requests_and_the_stores_content(backend, scenes):
     text = backend.client.get("/metrics").text
     assert "timelinelabels_annotations 1.0" in text
     assert 'timelinelabels_work_outstanding{kind="train"} 1.0' in text
+    assert 'timelinelabels_work_running{kind="train"} 0.0' in text
     assert 'route="/setup"' in text
+    assert backend.store.claim("w", ["train"])
+    assert 'timelinelabels_work_running{kind="train"} 1.0' in backend.client.get("/metrics").text
+
+
+def test_the_documentation_names_every_metric(backend):
+    backend.setup()
+    there = re.findall(r"^# HELP (timelinelabels_\w+)", backend.client.get("/metrics").text, re.M)
+    written = (REPOSITORY / "docs/how-to/monitor.md").read_text()
+    documented = set(re.findall(r"^\| `(timelinelabels_\w+)", written, re.M))
+    assert documented == {name for name in there if not name.endswith("_created")}
 
 
 def test_basic_auth_guards_all_but_health(make_backend, scenes, caplog):

@@ -60,7 +60,8 @@ class _StoreCollector(Collector):
         ):
             yield GaugeMetricFamily(f"timelinelabels_{name}", text, value=value)
         for name, text, counts in (
-            ("work_outstanding", "Pieces of work to do", statistics.outstanding),
+            ("work_outstanding", "Pieces of work to do or being done", statistics.outstanding),
+            ("work_running", "Pieces of work being done", statistics.running),
             ("work_failed", "Pieces of work given up", statistics.failed),
         ):
             family = GaugeMetricFamily(f"timelinelabels_{name}", text, labels=["kind"])

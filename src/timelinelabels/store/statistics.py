@@ -1,6 +1,7 @@
 """Counts for the metrics page."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
@@ -16,12 +17,14 @@ class Statistics:
     current_annotations: int
     # Kind of work → pieces that are to do or being done.
     outstanding: dict[str, int]
+    # Kind of work → pieces that are being done.
+    running: dict[str, int]
     # Kind of work → pieces that were given up.
     failed: dict[str, int]
     versions: int
 
 
-def count(session: Session) -> Statistics:
+def count(session: Session, *, now: datetime) -> Statistics:
     """Count everything."""
 
     def rows(table: type[Project | Version]) -> int:
@@ -38,6 +41,7 @@ def count(session: Session) -> Statistics:
         )
         or 0,
         outstanding=by_kind(Work.wanted > Work.done),
+        running=by_kind(Work.lease_until > now),
         failed=by_kind(Work.wanted == Work.done, Work.error.is_not(None)),
         versions=rows(Version),
     )

@@ -459,4 +459,4 @@ class Store:
     def statistics(self) -> Statistics:
         """Counts for the metrics page."""
         with self._database.reading() as session:
-            return statistics.count(session)
+            return statistics.count(session, now=self._database.now(session))
