@@ -40,9 +40,13 @@ class Annotator:
         self.page.keyboard.press("Enter")
         self.page.wait_for_url(lambda url: "/user/login" not in url, wait_until="domcontentloaded")
 
+    def open_model_page(self, project: int) -> None:
+        """Settings → Model."""
+        self.page.goto(f"{self._url}/projects/{project}/settings/ml")
+
     def connect_model(self, project: int, backend_url: str) -> None:
         """Settings → Model → Connect Model."""
-        self.page.goto(f"{self._url}/projects/{project}/settings/ml")
+        self.open_model_page(project)
         self.page.get_by_text("Connect Model").first.click()
         self.page.fill("input[name=title]", "timelinelabels")
         self.page.fill("input[name=url]", backend_url)
@@ -130,7 +134,7 @@ class Annotator:
 
     def start_training(self, project: int) -> None:
         """Settings → Model → the menu of the model → Start Training → Start Training."""
-        self.page.goto(f"{self._url}/projects/{project}/settings/ml")
+        self.open_model_page(project)
         self.page.get_by_label("Machine learning model options").click()
         self.page.locator(".lsf-main-menu__item", has_text="Start Training").click()
         self._press("Start Training", "POST", r"/api/ml/\d+/train")

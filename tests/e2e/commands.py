@@ -9,9 +9,20 @@ from e2e.backend import Backend
 def run(backend: Backend, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A command where a backend runs, with the same environment."""
     return subprocess.run(
-        [sys.executable, "-m", "timelinelabels", *arguments],
-        env={**backend.environment, "LOG_LEVEL": "", "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=150,
+        _command(arguments), env=_environment(backend), capture_output=True, text=True, timeout=150
     )
+
+
+def begin(backend: Backend, *arguments: str) -> subprocess.Popen[bytes]:
+    """A command that goes on while the test does."""
+    return subprocess.Popen(
+        _command(arguments), env=_environment(backend), stdin=subprocess.DEVNULL
+    )
+
+
+def _command(arguments: tuple[str, ...]) -> list[str]:
+    return [sys.executable, "-m", "timelinelabels", *arguments]
+
+
+def _environment(backend: Backend) -> dict[str, str]:
+    return {**backend.environment, "LOG_LEVEL": "", "COLUMNS": "200"}

@@ -75,11 +75,18 @@ def requests_answered(backend_url: str, route: str, *, within: float = 1.0) -> d
     return {"total": total, "in time": in_time}
 
 
-def outstanding(backend_url: str, kind: str = "train") -> float:
-    """Pieces of work that the backend has yet to do."""
+def outstanding(backend_url: str) -> float:
+    """Trainings that the backend has yet to do, or is at."""
+    return _trainings(backend_url, "outstanding")
+
+
+def running(backend_url: str) -> float:
+    """Trainings that the backend is at."""
+    return _trainings(backend_url, "running")
+
+
+def _trainings(backend_url: str, which: str) -> float:
     text = httpx.get(f"{backend_url}/metrics", timeout=20).text
-    found = re.search(
-        rf'^timelinelabels_work_outstanding{{kind="{kind}"}} (\S+)$', text, re.MULTILINE
-    )
+    found = re.search(rf'^timelinelabels_work_{which}{{kind="train"}} (\S+)$', text, re.MULTILINE)
     assert found, text
     return float(found.group(1))

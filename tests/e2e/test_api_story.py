@@ -10,7 +10,7 @@ import pytest
 from e2e.backend import Backend
 from e2e.clips import render_clip
 from e2e.label_studio import Api, LabelStudio, eventually
-from e2e.story import agreement, frames_of, label_config, outstanding, requests_answered
+from e2e.story import agreement, frames_of, label_config, outstanding, requests_answered, running
 from timelinelabels.demo.scene import Scene
 
 LOCAL_NAMES = ("Fußball – 1. Halbzeit.mp4", "試合 100% & more (2)+.mp4")
@@ -101,12 +101,17 @@ def test_an_untrained_task_opens_without_error_and_nothing_is_stored(story: Stor
 
 
 def test_label_studio_is_answered_in_time_while_a_training_runs(story: Story) -> None:
-    story.submit(0)
-    eventually(lambda: outstanding(story.backend.url), 20, every=0.02)
-    for number in (1, 2):
+    for number in range(3):
         story.submit(number)
+
+    def answered_during_a_training() -> bool:
+        eventually(lambda: running(story.backend.url), 20, every=0.02)
+        story.api("POST", f"/api/ml/{story.ml}/train", {})  # Label Studio sends START_TRAINING
         assert story.version()  # asks /setup
         assert httpx.get(f"{story.backend.url}/health", timeout=20).is_success
+        return running(story.backend.url) > 0
+
+    assert eventually(lambda: [answered_during_a_training() for _ in range(3)].count(True) >= 2)
     # As long as Label Studio waits for each; 2.5 is the nearest that is counted below its 3 s.
     for route, seconds in (("/webhook", 1.0), ("/health", 1.0), ("/setup", 2.5)):
         answered = requests_answered(story.backend.url, route, within=seconds)

@@ -194,3 +194,12 @@ def test_a_wrong_config_is_told_in_our_words_on_the_model_page(story: Story) -> 
     told = story.person.page.get_by_text("the nearest known one is model_classifier_epochs")
     told.first.wait_for()
     story.person.picture("wrong-config")
+
+
+def test_a_config_that_turns_wrong_later_is_told_there_too(story: Story) -> None:
+    wrong = label_config(attributes='model_trainable="true" model_score_threshold="high"')
+    story.api("PATCH", f"/api/projects/{story.project}", {"label_config": wrong})
+    story.person.open_model_page(story.project)
+    told = story.person.page.get_by_text('model_score_threshold="high"')
+    told.first.wait_for()
+    story.person.picture("config-turned-wrong")

@@ -1,6 +1,8 @@
 """`connect`, `doctor` and `annotate` as a person types them, against the real Label Studio."""
 
-from e2e.commands import run
+import time
+
+from e2e.commands import begin, run
 from e2e.label_studio import eventually
 from e2e.site import Site
 from e2e.story import agreement, label_config
@@ -91,3 +93,32 @@ def test_annotate_predicts_all_tasks_and_goes_on_where_it_was(site: Site) -> Non
     everything = run(site.backend, "annotate", "--project", str(site.project))
     assert "3 predictions written, 1 were there, 0 tasks failed" in everything.stderr
     assert [len(site.predictions(number)) for number in range(4)] == [1] * 4
+
+
+def test_annotate_that_is_killed_goes_on_where_it_was(site: Site) -> None:
+    site.backend.environment["PUSH_PREDICTIONS"] = "false"
+    for _ in range(4):
+        for scene in site.clips[:4]:
+            site.api.upload(site.project, scene.path)
+    site.backend.start()
+    site.api.connect(site.project, site.backend.url)
+    site.annotate(0)
+    site.learned(1)
+
+    def predicted() -> list[int]:
+        found = site.api("GET", f"/api/predictions?project={site.project}")
+        return [prediction["task"] for prediction in found]
+
+    killed = begin(site.backend, "annotate", "--project", str(site.project))
+    try:
+        eventually(predicted, every=0.02)
+    finally:
+        killed.kill()
+        killed.wait()
+    time.sleep(1)  # what was sent last is stored
+    before = predicted()
+    assert 0 < len(before) < 20
+    again = run(site.backend, "annotate", "--project", str(site.project))
+    left = 20 - len(before)
+    assert f"{left} predictions written, {len(before)} were there, 0 tasks failed" in again.stderr
+    assert len(predicted()) == len(set(predicted())) == 20
