@@ -370,6 +370,60 @@ def test_a_pickle_that_unfolds_is_refused_in_seconds(tmp_path: Path, body: bytes
     assert_quickly_refused(write_archive(tmp_path / "bomb.pt", protocol_2(body)))
 
 
+def reference(kind: bytes, key: bytes) -> bytes:
+    """To the storage of a tensor, as torch.save writes it."""
+    return b"(" + text("storage") + kind + key + text("cpu") + b"K\x04tQ"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(reference(doubled(90), text("0")), id="type"),
+        pytest.param(reference(name("torch", "FloatStorage"), doubled(90)), id="key"),
+    ],
+)
+def test_a_storage_whose_description_unfolds_is_refused_in_seconds(
+    tmp_path: Path, body: bytes
+) -> None:
+    path = write_archive(tmp_path / "bomb.pt", protocol_2(body), members={"data/0": bytes(16)})
+    assert_quickly_refused(path)
+
+
+TENSOR = call(
+    "torch._utils",
+    "_rebuild_tensor_v2",
+    reference(name("torch", "FloatStorage"), text("0")),
+    *(pickle.dumps(value, protocol=2)[2:-1] for value in (0, (4,), (1,))),
+)
+MANY = b"(" + TENSOR + b"N" * 300_000 + b"tq\x01"
+AGAIN = 100_000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(
+            MANY + name("torch._utils", "_rebuild_parameter") + b"q\x02" + b"h\x02h\x01R0" * AGAIN,
+            id="called",
+        ),
+        pytest.param(
+            MANY
+            + dictionary(a=b"N")
+            + b"q\x03"
+            + name("torch.nn", "Linear")
+            + b"q\x02"
+            + b"h\x02h\x01h\x03\x920" * AGAIN,
+            id="made, with something by name",
+        ),
+    ],
+)
+def test_many_arguments_given_again_and_again_are_refused_in_seconds(
+    tmp_path: Path, body: bytes
+) -> None:
+    path = write_archive(tmp_path / "bomb.pt", protocol_2(body), members={"data/0": bytes(16)})
+    assert_quickly_refused(path)
+
+
 def test_keys_chosen_to_collide_are_refused_in_seconds(tmp_path: Path) -> None:
     """Python's hash of n·(2^61 − 1) is 0 for every n: such keys would take hours to insert."""
     keys = b"".join(

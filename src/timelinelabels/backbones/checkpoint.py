@@ -21,7 +21,7 @@ import numpy as np
 
 from timelinelabels.backbones.admitted_names import STORAGES, admit, admit_call
 from timelinelabels.backbones.archive import MAX_PICKLE_BYTES, BarePickleError, CheckpointArchive
-from timelinelabels.backbones.pickle_records import Name, Policy, read_pickle
+from timelinelabels.backbones.pickle_records import Name, Policy, describe, read_pickle
 from timelinelabels.errors import (
     CheckpointError,
     NotAClassificationCheckpointError,
@@ -137,11 +137,11 @@ def _storage(reference: Any, archive: CheckpointArchive) -> _Storage:
         raise CheckpointError("it refers to something outside that is not a tensor's storage")
     _, kind, key, _, items = reference
     if not isinstance(kind, Name) or kind.name not in STORAGES or not _is_count(items):
-        raise CheckpointError(f"it holds numbers of an unknown type ({kind})")
+        raise CheckpointError(f"it holds numbers of an unknown type ({describe(kind)})")
     item_type = STORAGES[kind.name]
     size = archive.storage_size(key) if isinstance(key, str) else None
     if size != items * np.dtype(item_type).itemsize:
-        raise CheckpointError(f"the storage {key!r} of a tensor is missing or has a wrong size")
+        raise CheckpointError(f"the storage {describe(key)} of a tensor is missing or has a wrong size")
     return _Storage(key=key, item_type=item_type, bfloat16=kind.name == _BFLOAT16, items=items)
 
 
@@ -150,8 +150,8 @@ def _tensor(*arguments: Any) -> StoredTensor:
     if len(arguments) < 4 or not isinstance(arguments[0], _Storage):
         raise CheckpointError("it describes a tensor without a storage")
     storage, offset, shape, strides = arguments[:4]
-    counts = (offset, *shape, *strides) if _are_tuples(shape, strides) else (None,)
-    if not all(map(_is_count, counts)) or len(shape) != len(strides) or len(shape) > 8:
+    few = _are_tuples(shape, strides) and len(shape) == len(strides) <= 8
+    if not few or not all(map(_is_count, (offset, *shape, *strides))):
         raise CheckpointError("it describes a tensor by something other than counts")
     last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
     numbers = math.prod(shape)

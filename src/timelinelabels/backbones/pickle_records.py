@@ -23,6 +23,8 @@ from timelinelabels.errors import CheckpointError, UnsafeCheckpointError
 
 MAX_INSTRUCTIONS = 1_000_000
 """A large real checkpoint (YOLO12x with its training curves) has some 150,000."""
+MAX_ARGUMENTS = 32
+"""Of a call that a builder stands for; handing them over takes time in proportion."""
 
 
 class Name(NamedTuple):
@@ -42,6 +44,8 @@ class Record:
     type: Name
     # What its constructor would have been given.
     arguments: tuple[Any, ...]
+    # What its constructor would have been given by name.
+    options: Any = None
     # What its __setstate__ or __dict__ would have been given.
     state: Any = None
     # What would have been appended to it.
@@ -197,14 +201,19 @@ class _Machine:
             )
         self._policy.admit_call(name, arguments)
         builder = self._policy.builders.get(name)
-        self._push(Record(name, arguments) if builder is None else builder(*arguments))
+        if builder is None:
+            self._push(Record(name, arguments))
+        elif len(arguments) > MAX_ARGUMENTS:
+            raise CheckpointError(f"its pickle calls {name} with {len(arguments):,} arguments")
+        else:
+            self._push(builder(*arguments))
 
     def _made(self, *, keywords: bool) -> None:
-        options = self._pop() if keywords else {}
+        options = self._pop() if keywords else None
         arguments, name = self._pop(), self._pop()
         if not isinstance(name, Name) or not isinstance(arguments, tuple):
             raise UnsafeCheckpointError(f"its pickle makes an object of {describe(name)}")
-        self._push(Record(name, (*arguments, options) if options else arguments))
+        self._push(Record(name, arguments, options=options))
 
     def _set_state(self) -> None:
         state, target = self._pop(), self._top()
