@@ -173,6 +173,13 @@ def test_an_attribute_in_two_spellings_is_refused():
     assert "frameRate is given twice" in refusal(config_of(video=video))
 
 
+def test_an_attribute_that_is_written_twice_is_named_with_its_tag():
+    text = config_of(video='<Video value="$v" frameRate=">" name="v\'s" frameRate="25"/>')
+    assert refusal(text) == 'Video "v\'s": frameRate is given twice; keep one'
+    text = config_of().replace("<Label ", "<Label  value='frameRate=1' alias='a' alias = 'b' ", 1)
+    assert "is given twice; keep one" in refusal(text)
+
+
 # Labels
 
 

@@ -15,6 +15,8 @@ from timelinelabels.labelstudio.config_values import shown
 
 MAX_CONFIG_BYTES = 1_000_000
 
+# A tag's name and all its attributes; ">" may stand inside quotes.
+_TAGS = re.compile(r"""<([A-Za-z][\w.-]*)((?:[^<>"']|"[^"]*"|'[^']*')*)""")
 _DECLARATION = re.compile(r"<\?xml\s[^>]*\?>")
 # Label Studio's editor reads attribute names in any case, `LabelInterface` in this one only.
 _SPELLINGS: Mapping[str, tuple[str, ...]] = {
@@ -55,11 +57,25 @@ def read_tree(text: str) -> Element:
     )
     try:
         root = etree.fromstring(_DECLARATION.sub("", text, count=1), parser)
-    except (etree.XMLSyntaxError, ValueError) as error:
+    except etree.XMLSyntaxError as error:
+        raise ConfigError(_not_xml(text, str(error.msg))) from None
+    except ValueError as error:
         raise ConfigError(f"The labeling config is not XML: {error}") from None
     if root.getroottree().docinfo.doctype:
         raise ConfigError("The labeling config has a DOCTYPE; remove it: entities are not accepted")
     return root
+
+
+def _not_xml(text: str, said: str) -> str:
+    """What is wrong with a config that the parser refuses."""
+    twice = re.match(r"Attribute (\S+) redefined", said)
+    name = re.escape(twice[1]) if twice else ""
+    for tag, attributes in _TAGS.findall(text) if twice else ():
+        if len(re.findall(rf"(?:^|\s){name}\s*=", attributes)) > 1:
+            named = re.search(r"""\bname\s*=\s*(["'])(.*?)\1""", attributes)
+            where = f"{tag} {shown(named[2])}" if named else f"<{tag}> without a name"
+            return f"{where}: {twice[1]} is given twice; keep one"
+    return f"The labeling config is not XML: {said}"
 
 
 def tag_of(element: Element) -> str:
