@@ -141,7 +141,9 @@ def _storage(reference: Any, archive: CheckpointArchive) -> _Storage:
     item_type = STORAGES[kind.name]
     size = archive.storage_size(key) if isinstance(key, str) else None
     if size != items * np.dtype(item_type).itemsize:
-        raise CheckpointError(f"the storage {describe(key)} of a tensor is missing or has a wrong size")
+        raise CheckpointError(
+            f"the storage {describe(key)} of a tensor is missing or has a wrong size"
+        )
     return _Storage(key=key, item_type=item_type, bfloat16=kind.name == _BFLOAT16, items=items)
 
 
