@@ -154,10 +154,20 @@ def held_out(threshold, *, videos=8, flicker=False):
     return said, true
 
 
-def test_the_threshold_is_fitted_to_where_the_label_is():
+def test_the_threshold_is_what_one_half_has_become_and_segments_are_found_by_it():
     said, true = held_out(0.3)
-    (rule,) = fit_rules(said, true, np.array([0.5]))
-    assert 0.22 < rule.threshold <= 0.38
+    (rule,) = fit_rules(said, true, np.array([0.3]))
+    assert (rule.threshold, rule.keep, rule.shortest) == (0.3, 0.3, 0.0)
+
+
+def test_segments_may_sink_as_far_as_it_helped():
+    said, true = held_out(0.5)
+    for probabilities in said:
+        probabilities[7::9] = 0.4
+        probabilities[8::9] = 0.4
+    sinking = [np.where(held > 0, said, 0.1) for said, held in zip(said, true, strict=True)]
+    (rule,) = fit_rules(sinking, true, np.array([0.5]))
+    assert rule.keep < 0.4 < rule.threshold == 0.5
 
 
 def test_flicker_is_dropped_by_a_shortest_duration():
@@ -171,6 +181,15 @@ def test_without_anything_held_out_the_networks_own_half_is_the_threshold():
     rules = fit_rules(nothing, nothing, np.array([0.5, 0.3]))
     assert [rule.threshold for rule in rules] == [0.5, 0.3]
     assert [rule.keep for rule in rules] == [0.5, 0.3]
+
+
+def test_a_label_that_was_never_held_out_has_the_durations_that_are_best_for_the_others():
+    said, true = held_out(0.5, flicker=True)
+    said = [np.hstack([one, np.zeros_like(one)]) for one in said]
+    true = [np.hstack([one, np.zeros_like(one)]) for one in true]
+    known, unknown = fit_rules(said, true, np.array([0.5, 0.2]))
+    assert unknown.threshold == 0.2
+    assert unknown.shortest == known.shortest > 0
 
 
 def test_a_persons_threshold_replaces_the_fitted_one_and_keeps_the_durations():

@@ -467,6 +467,25 @@ def test_a_module_that_contains_itself_is_refused(seeded_weights: Path, tmp_path
         assert_quickly_refused(path)
 
 
+def test_parts_of_a_network_that_multiply_are_refused_in_seconds(
+    seeded_weights: Path, tmp_path: Path
+) -> None:
+    def holding(kind: str, parts: dict[str, object]) -> torch.nn.Module:
+        part = torch.nn.ReLU()
+        part.__dict__[kind] = parts
+        return part
+
+    tensor = torch.nn.Parameter(torch.zeros(1))
+    many_tensors = holding("_parameters", {str(n): tensor for n in range(40_000)})
+    many_modules = holding("_modules", {str(n): torch.nn.ReLU() for n in range(10_000)})
+    long_name = holding("_modules", {"x" * 1_000_000: torch.nn.ReLU()})
+    for part in (many_tensors, many_modules, long_name):
+        model = trusted_load(seeded_weights)["model"]
+        model.model._modules.update({f"part {n}": part for n in range(10_000)})
+        path = changed_checkpoint(seeded_weights, tmp_path / "many.pt", model=model)
+        assert_quickly_refused(path)
+
+
 def test_a_compressed_archive_is_refused(seeded_weights: Path, tmp_path: Path) -> None:
     path = write_archive(
         tmp_path / "packed.pt", pickle_of(seeded_weights), compression=zipfile.ZIP_DEFLATED

@@ -57,7 +57,7 @@ class Annotator:
         self.page.goto(f"{self._url}/projects/{project}/data?task={task}")
         self.page.locator(".lsf-timeline-frames__scroll").wait_for()
         # The video's length is known, so that regions can be drawn.
-        self.page.get_by_text("of 72").wait_for()
+        self.page.get_by_text(re.compile(r"of 7[23]")).wait_for()
         self.page.wait_for_function("document.querySelector('video')?.readyState >= 2")
         self.page.wait_for_timeout(500)  # the editor takes its spinner away
 
@@ -131,6 +131,13 @@ class Annotator:
         self.page.locator("textarea[name=labels]").fill(label)
         self._button("Add").click()
         self._press("Save", "PATCH", rf"/api/projects/{project}")
+
+    def validate_model(self, project: int) -> None:
+        """Settings → Model → the menu of the model → Edit → Validate and Save."""
+        self.open_model_page(project)
+        self.page.get_by_label("Machine learning model options").click()
+        self.page.locator(".lsf-main-menu__item", has_text="Edit").click()
+        self.page.get_by_text("Validate and Save").click()
 
     def start_training(self, project: int) -> None:
         """Settings → Model → the menu of the model → Start Training → Start Training."""

@@ -200,6 +200,9 @@ def test_a_config_that_turns_wrong_later_is_told_there_too(story: Story) -> None
     wrong = label_config(attributes='model_trainable="true" model_score_threshold="high"')
     story.api("PATCH", f"/api/projects/{story.project}", {"label_config": wrong})
     story.person.open_model_page(story.project)
+    story.person.page.get_by_text("Error", exact=True).wait_for()
+    # Label Studio keeps why, and says it where the connection is looked at.
+    story.person.validate_model(story.project)
     told = story.person.page.get_by_text('model_score_threshold="high"')
     told.first.wait_for()
     story.person.picture("config-turned-wrong")

@@ -26,7 +26,7 @@ CONFIG = f"""<View>
   </TimelineLabels>
   <VideoRectangle name="box" toName="film"/>
   <Labels name="who" toName="film"><Label value="Player"/></Labels>
-  <Video name="film" value="$video" frameRate="25" timelineHeight="120"/>
+  <Video name="film" value="$video" frameRate="25" timelineHeight="120" height="240"/>
 </View>"""
 TIMES = {
     "50 fps.mp4": lambda index: Fraction(index, 50),

@@ -19,7 +19,9 @@ from timelinelabels.backbones.recorded_transforms import recorded_preprocessing
 from timelinelabels.errors import CheckpointError, NotAClassificationCheckpointError
 
 _MAX_MODULES = 20_000  # YOLO12x-cls has under 1,000
+_MAX_TENSORS = 50_000  # and under 2,000 of these
 _MAX_DEPTH = 30
+_MAX_NAME = 200
 _MAX_CLASSES = 100_000
 
 _NEEDED = (
@@ -136,7 +138,7 @@ def _walk(top: Record) -> tuple[dict[str, ModuleRecord], dict[str, StoredTensor]
     waiting: list[tuple[str, Record]] = [("", top)]
     while waiting:
         place, module = waiting.pop()
-        if len(modules) >= _MAX_MODULES or place.count(".") >= _MAX_DEPTH:
+        if len(modules) + len(waiting) >= _MAX_MODULES or place.count(".") >= _MAX_DEPTH:
             raise CheckpointError(
                 f"its network has more than {_MAX_MODULES:,} modules, or contains itself"
             )
@@ -144,14 +146,23 @@ def _walk(top: Record) -> tuple[dict[str, ModuleRecord], dict[str, StoredTensor]
         modules[place] = ModuleRecord(class_name=module.type.name, attributes=attributes)
         below = f"{place}." if place else ""
         for name, tensor in _own_tensors(attributes):
-            tensors[below + name] = tensor
+            tensors[below + _place(name)] = tensor
+        if len(tensors) > _MAX_TENSORS:
+            raise CheckpointError(f"its network has more than {_MAX_TENSORS:,} tensors")
         children = [
-            (below + name, child)
+            (below + _place(name), child)
             for name, child in _children(attributes).items()
             if isinstance(name, str) and isinstance(child, Record)
         ]
         waiting.extend(reversed(children))  # so that places come out in the file's order
     return modules, tensors
+
+
+def _place(name: str) -> str:
+    """The name of a module or tensor in its parent, of a length that real ones stay far below."""
+    if len(name) > _MAX_NAME:
+        raise CheckpointError(f"a part of its network has a name of {len(name):,} characters")
+    return name
 
 
 def _own_tensors(attributes: Mapping[Any, Any]) -> list[tuple[str, StoredTensor]]:

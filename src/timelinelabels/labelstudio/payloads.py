@@ -64,7 +64,7 @@ def _parameters(value: object) -> object:
     if isinstance(value, str) and value.strip():
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ValueError(
                 "must be an object, a JSON string of an object, empty or null"
             ) from None

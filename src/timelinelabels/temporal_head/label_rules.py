@@ -1,12 +1,15 @@
 """From probabilities to segments: a rule for each label, fitted on held-out videos.
 
-What a rule is measured by is what a person sees: the mean of a label's frame F1 and of its segmental F1
-at an overlap of one half. Rules are searched on a grid; durations are shares of the label's own usual
-duration, so that labels can learn from each other: where a label was held out `FEW_SEGMENTS` times, its
-own score counts as much as the mean over all labels, and less where it is rarer.
+A label's threshold is what the networks' own one half has become by its calibration, so it comes from
+held-out videos, too; searching for another one there was worse on unseen videos (docs/decisions/0010).
+What is searched, on a grid, is how far a segment may sink below the threshold, and how short segments and
+gaps may be. What a rule is measured by is what a person sees: the mean of a label's frame F1 and of its
+segmental F1 at an overlap of one half. Durations are shares of the label's own usual duration, so that
+labels can learn from each other: where a label was held out `FEW_SEGMENTS` times, its own score counts as
+much as the mean over all labels, and less where it is rarer.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
@@ -21,10 +24,9 @@ from timelinelabels.temporal_head.time_steps import STEP_SECONDS
 Floats = npt.NDArray[np.floating]
 
 FEW_SEGMENTS = 8
-CLEAR_GAIN = 1.0  # over videos squared: the gain in score for which a plain threshold is left
-THRESHOLDS = tuple(round(0.1 + 0.05 * index, 2) for index in range(14))
 KEEPS = (1.0, 0.6)  # of the threshold
-SHORTEST = (0.0, 0.2, 0.4)  # of the usual duration: shorter segments go, shorter gaps are closed
+# Of the usual duration: shorter segments go, shorter gaps are closed.
+SHORTEST = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,19 +67,22 @@ class LabelRule:
 
 @dataclass(frozen=True)
 class _Shape:
-    """A candidate: durations as shares of a label's usual one."""
+    """A candidate: shares of a label's threshold and of its usual duration."""
 
-    threshold: float
     keep: float
     shortest: float
 
-    def of(self, usual: float) -> LabelRule:
+    def of(self, threshold: float, usual: float) -> LabelRule:
         return LabelRule(
-            threshold=self.threshold,
-            keep=self.threshold * self.keep,
+            threshold=threshold,
+            keep=threshold * self.keep,
             shortest=self.shortest * usual,
             longest_gap=self.shortest * usual,
         )
+
+
+# The plainest come first: of equals, the first is taken.
+_SHAPES = tuple(_Shape(keep, shortest) for shortest, keep in product(SHORTEST, KEEPS))
 
 
 def fit_rules(
@@ -88,55 +93,37 @@ def fit_rules(
     Args:
         probabilities: (S, C) of each video's steps, calibrated.
         targets: (S, C) of each video's steps.
-        halves: (C,) what the networks' own 0.5 has become by calibration. A plain threshold there is
-            left for a clear gain only: few videos say little about which rule is better.
+        halves: (C,) thresholds: what the networks' own 0.5 has become by calibration.
     """
     said, true = _joined(probabilities), _joined(targets) >= 0.5
-    labels = true.shape[1]
     spans = spans_of(true)
-    seen = [label for label in range(labels) if spans[label]]
-    if not seen:
-        return [_plain(half) for half in halves]
     usual = {
-        label: float(np.median([end - start for start, end in spans[label]])) * STEP_SECONDS
-        for label in seen
+        label: float(np.median([end - start for start, end in found])) * STEP_SECONDS
+        for label, found in spans.items()
+        if found
     }
-    shapes = list(_shapes())
-
-    def rule_of(shape: _Shape | None, label: int, duration: float) -> LabelRule:
-        return _plain(halves[label]) if shape is None else shape.of(duration)
-
-    scores = np.array(
-        [
+    if not usual:
+        return [_SHAPES[0].of(float(half), 0.0) for half in halves]
+    scores = {
+        label: np.array(
             [
-                _score(said[:, label], true[:, label], rule_of(shape, label, usual[label]))
-                for label in seen
+                _score(said[:, label], true[:, label], shape.of(float(halves[label]), duration))
+                for shape in _SHAPES
             ]
-            for shape in shapes
-        ]
-    )
-    scores[0] += CLEAR_GAIN / len(probabilities) ** 2
-    together = scores.mean(axis=1)
-    everywhere = shapes[int(together.argmax())]
+        )
+        for label, duration in usual.items()
+    }
+    together = np.mean(list(scores.values()), axis=0)
     overall = float(np.median(list(usual.values())))
-    # Labels that were never held out have the rule that is best for all.
-    rules = [rule_of(everywhere, label, overall) for label in range(labels)]
-    for column, label in enumerate(seen):
-        own = len(spans[label]) / (len(spans[label]) + FEW_SEGMENTS)
-        best = int((own * scores[:, column] + (1 - own) * together).argmax())
-        rules[label] = rule_of(shapes[best], label, usual[label])
+    rules = []
+    for label, half in enumerate(halves):
+        # Labels that were never held out have the rule that is best for all.
+        count = len(spans[label]) if label in scores else 0
+        own = count / (count + FEW_SEGMENTS)
+        judged = own * scores[label] + (1 - own) * together if count else together
+        shape = _SHAPES[int(judged.argmax())]
+        rules.append(shape.of(float(half), usual.get(label, overall)))
     return rules
-
-
-def _plain(half: float) -> LabelRule:
-    return LabelRule(threshold=float(half), keep=float(half))
-
-
-def _shapes() -> Iterator[_Shape | None]:
-    # The plainest come first: of equals, the first is taken. None is the plain threshold.
-    yield None
-    for shortest, keep, threshold in product(SHORTEST, KEEPS, THRESHOLDS):
-        yield _Shape(threshold=threshold, keep=keep, shortest=shortest)
 
 
 def _score(said: Floats, true: npt.NDArray[np.bool_], rule: LabelRule) -> float:
