@@ -72,8 +72,8 @@ class Settings(BaseSettings):
         default=None,
         ge=0,
         le=1,
-        description="Default of the attribute model_score_threshold; unset: 0.5, or for learned "
-        "labels what was best on held-out videos.",
+        description="Default of the attribute model_score_threshold; unset: 0.5; each learned "
+        "label has its own, from held-out videos.",
     )
     max_training_seconds: float = Field(
         default=600, ge=1, description="A training ends with what it has after so long."

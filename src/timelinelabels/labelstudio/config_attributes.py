@@ -114,7 +114,7 @@ SCORE_THRESHOLD = Attribute[float | None](
     values=Number(0, 1),
     default=None,
     help="A label is predicted where its probability is at least this. Without it, and without the "
-    "environment variable MODEL_SCORE_THRESHOLD, it is 0.5, or for learned labels what was best on "
+    "environment variable MODEL_SCORE_THRESHOLD, it is 0.5; each learned label has its own, from "
     "held-out videos.",
 )
 SAMPLE_FPS = Attribute[Fraction | None](
