@@ -69,9 +69,11 @@ def read_tree(text: str) -> Element:
 def _not_xml(text: str, said: str) -> str:
     """What is wrong with a config that the parser refuses."""
     twice = re.match(r"Attribute (\S+) redefined", said)
-    name = re.escape(twice[1]) if twice else ""
-    for tag, attributes in _TAGS.findall(text) if twice else ():
-        if len(re.findall(rf"(?:^|\s){name}\s*=", attributes)) > 1:
+    if twice is None:
+        return f"The labeling config is not XML: {said}"
+    written = re.compile(rf"(?:^|\s){re.escape(twice[1])}\s*=")
+    for tag, attributes in _TAGS.findall(text):
+        if len(written.findall(attributes)) > 1:
             named = re.search(r"""\bname\s*=\s*(["'])(.*?)\1""", attributes)
             where = f"{tag} {shown(named[2])}" if named else f"<{tag}> without a name"
             return f"{where}: {twice[1]} is given twice; keep one"
