@@ -172,6 +172,11 @@ def test_errors_show_nothing_of_what_the_body_holds():
         assert secret not in "".join(traceback.format_exception(caught.value))
 
 
+def test_parameters_nested_without_end_are_an_error_in_words():
+    with pytest.raises(PayloadError, match="extra_params"):
+        parse_setup(recorded("setup") | {"extra_params": "[" * 100_000})
+
+
 def test_records_do_not_show_bodies_in_their_repr():
     event = parse_webhook(recorded("webhook_ANNOTATION_CREATED"))
     assert "opossum" not in repr(event)
