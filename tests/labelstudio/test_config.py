@@ -180,6 +180,14 @@ def test_an_attribute_that_is_written_twice_is_named_with_its_tag():
     assert "is given twice; keep one" in refusal(text)
 
 
+def test_a_network_that_no_machine_could_train_is_refused():
+    large = 'model_classifier_hidden_size="4096" model_classifier_num_layers="16"'
+    said = refusal(config_of(attributes=large))
+    assert "model_classifier_hidden_size=4096 and model_classifier_num_layers=16" in said
+    assert "at most 100,000,000" in said
+    assert one(attributes='model_classifier_hidden_size="1024"').classifier.weights < 1e8
+
+
 # Labels
 
 

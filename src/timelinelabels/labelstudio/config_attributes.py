@@ -36,6 +36,8 @@ T = TypeVar("T")
 _SLIP = 0.9
 _COMPARED = 64  # characters: comparing is quadratic
 MAX_ATTRIBUTES = 200
+# Of one network: training takes some 2 GB for so many, and trains several networks side by side.
+MAX_WEIGHTS = 100_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +171,11 @@ class ClassifierParams:
     f1_threshold: float = F1_THRESHOLD.default
     accuracy_threshold: float = ACCURACY_THRESHOLD.default
 
+    @property
+    def weights(self) -> int:
+        """About how many weights a TCN of this size has; the LSTM has fewer."""
+        return 32 * self.hidden_size**2 * (self.num_layers + 1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelAttributes:
@@ -239,17 +246,24 @@ def read_attributes(
                 f"{DEPRECATED_SCORE_THRESHOLD} differ; keep {SCORE_THRESHOLD.name} only"
             )
         threshold = old
+    classifier = ClassifierParams(
+        type=value_of(CLASSIFIER_TYPE),
+        epochs=value_of(EPOCHS),
+        sequence_size=value_of(SEQUENCE_SIZE),
+        hidden_size=value_of(HIDDEN_SIZE),
+        num_layers=value_of(NUM_LAYERS),
+        f1_threshold=value_of(F1_THRESHOLD),
+        accuracy_threshold=value_of(ACCURACY_THRESHOLD),
+    )
+    if classifier.weights > MAX_WEIGHTS:
+        problems.append(
+            f"{where}: {HIDDEN_SIZE.name}={classifier.hidden_size} and {NUM_LAYERS.name}="
+            f"{classifier.num_layers} make a network of {classifier.weights:,} weights; at most "
+            f"{MAX_WEIGHTS:,} are accepted, so make one of the two smaller"
+        )
     return ModelAttributes(
         trainable=value_of(TRAINABLE),
-        classifier=ClassifierParams(
-            type=value_of(CLASSIFIER_TYPE),
-            epochs=value_of(EPOCHS),
-            sequence_size=value_of(SEQUENCE_SIZE),
-            hidden_size=value_of(HIDDEN_SIZE),
-            num_layers=value_of(NUM_LAYERS),
-            f1_threshold=value_of(F1_THRESHOLD),
-            accuracy_threshold=value_of(ACCURACY_THRESHOLD),
-        ),
+        classifier=classifier,
         ignores_unlabeled=value_of(UNLABELED) == "ignore",
         score_threshold=threshold,
         sample_fps=value_of(SAMPLE_FPS),
