@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """<View>
 <TimelineLabels name="tl" toName="film" model_trainable="true" model_classifier_epochs="8">
 <Label value="Ball in frame"/><Label value="Ball touch"/></TimelineLabels>

@@ -15,6 +15,8 @@ from timelinelabels.backbones.devices import Batches, chosen_device
 from timelinelabels.errors import SettingsError
 from timelinelabels.settings import load_settings
 
+pytestmark = pytest.mark.slow
+
 NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 
 

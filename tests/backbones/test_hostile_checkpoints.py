@@ -38,6 +38,8 @@ from timelinelabels.errors import (
     UnsafeCheckpointError,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def marker(tmp_path: Path) -> Iterator[Path]:

@@ -21,6 +21,8 @@ from timelinelabels.labelstudio.media import MediaPolicy, MediaResolver
 from timelinelabels.labelstudio.payloads import AnnotatedTask, AnnotationRecord
 from timelinelabels.model_registry import ModelRegistry
 
+pytestmark = pytest.mark.slow
+
 TRAINABLE = """<View>
   <TimelineLabels name="videoLabels" toName="video" model_trainable="true"
                   model_classifier_epochs="60">

@@ -32,6 +32,8 @@ from timelinelabels.pushing import (
 )
 from timelinelabels.worker import Worker
 
+pytestmark = pytest.mark.slow
+
 PREDICTION = {"result": [], "score": 0.7}
 OURS = frozenset({"v1", "v2", "v3"})
 

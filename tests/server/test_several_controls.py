@@ -7,6 +7,8 @@ import pytest
 from timelinelabels.control_models import ProjectModel
 from timelinelabels.errors import ModelRegistryError
 
+pytestmark = pytest.mark.slow
+
 TWO_CONTROLS = """<View><Video name="film" value="$clip" frameRate="25"/>
   <TimelineLabels name="tl" toName="film" model_trainable="1" model_classifier_epochs="3">
     <Label value="Ball in frame"/></TimelineLabels>

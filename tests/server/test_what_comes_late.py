@@ -9,6 +9,8 @@ from labelstudio.test_media import MediaServer, sends
 from timelinelabels.control_models.resources import Backbones
 from timelinelabels.worker import Worker
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server():
