@@ -77,3 +77,9 @@ def test_weights_that_cannot_be_fetched_are_tried_again_and_never_in_the_way(
         new_machine.work()
     assert [path for path, _ in server.requests] == ["/yolov8n-cls.pt"]
     assert new_machine.store.state("weights", "yolov8n-cls.pt").failed
+    said = new_machine.post(
+        "/setup", {"project": new_machine.project, "schema": new_machine.config}
+    )
+    assert said.status_code == 500
+    assert "could not be downloaded" in said.json["detail"]
+    assert "404" in said.json["detail"]

@@ -56,7 +56,9 @@ class Service:
             project.check()
         except WeightsNotFoundError:
             model_paths = {control.model_path for control in project.controls if not control.skip}
-            want_weights(self.store, self.resources, model_paths)
+            failed = want_weights(self.store, self.resources, model_paths)
+            if failed is not None:
+                raise WeightsNotFoundError(failed) from None
             raise
         return project
 
