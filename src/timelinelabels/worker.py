@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Sequence
 
 from timelinelabels import extraction, pushing, reconciliation, weights_download
+from timelinelabels.awaited_features import AwaitedFeatures
 from timelinelabels.control_models.project_model import ProjectModel
 from timelinelabels.control_models.resources import Resources
 from timelinelabels.errors import (
@@ -26,7 +27,6 @@ from timelinelabels.errors import (
 )
 from timelinelabels.labelstudio.client import LabelStudioClient
 from timelinelabels.labelstudio.media_policy import shown
-from timelinelabels.labelstudio.payloads import AnnotatedTask
 from timelinelabels.lease import LEASE_SECONDS, Lease, WorkInterruptedError, held
 from timelinelabels.pushing import Pushed, Pusher
 from timelinelabels.reconciliation import Reconciler, Source
@@ -91,6 +91,7 @@ class Worker:
         self._resources = resources
         self._label_studio = label_studio
         self._reconciler = Reconciler(store, label_studio)
+        self._awaited = AwaitedFeatures(store, resources)
         self._pusher = Pusher(store, resources, label_studio) if label_studio and push else None
         # Without a pusher, what was wanted before it was switched off is left alone.
         self._kinds = tuple(kind for kind in KINDS if self._pusher or kind not in pushing.KINDS)
@@ -253,7 +254,7 @@ class Worker:
             self._store.complete(item)
             return True
         tasks = self._store.annotated_tasks(key)
-        if self._extractions_outstanding(project, tasks):
+        if self._awaited.outstanding(project, tasks):
             return False
         logger.info(
             "Project %s: learning from %d annotated tasks, %s", key, len(tasks), source.value
@@ -285,23 +286,3 @@ class Worker:
         else:
             logger.warning("Project %s: %s is not published, the lease was lost", key, text)
         return True
-
-    def _extractions_outstanding(self, project: ProjectModel, tasks: list[AnnotatedTask]) -> bool:
-        """Ask for the features that the training lacks; whether any is still to come.
-
-        A video that cannot be had or read does not count: the training leaves it out and says so.
-        """
-        outstanding = False
-        for task in tasks:
-            try:
-                for source in project.sources(task.data):
-                    features = self._resources.find_features(source)
-                    if features is None or self._resources.media.check_is_due(source.video):
-                        state = extraction.want_extraction(
-                            self._store, self._resources, source, task_id=task.task_id
-                        )
-                        # What failed once may succeed later, but must not keep the others waiting.
-                        outstanding |= state.outstanding and state.error is None
-            except MediaError as error:
-                logger.debug("Task %s: %s", task.task_id, error)
-        return outstanding

@@ -44,6 +44,18 @@ def test_a_video_that_could_not_be_had_is_learned_once_it_is_there(make_backend,
     assert " · 2 videos · " in backend.setup()
 
 
+def test_a_cache_that_is_too_small_for_a_project_keeps_no_training_waiting(
+    make_backend, scenes, tmp_path, caplog
+):
+    features = 100 * 1280 * 2 / 2**30  # of one of these videos, in GB
+    backend = make_backend(cache_dir=tmp_path / "small", cache_max_gb=2.5 * features)
+    for number, scene in enumerate(scenes[:4], start=1):
+        backend.submit(scene, number)
+    backend.work()
+    assert " · 4 videos · " in backend.setup()
+    assert "(CACHE_MAX_GB): 2 are read again" in caplog.text
+
+
 def test_missing_weights_are_said_with_where_they_are_published_and_fetched(new_machine):
     answer = new_machine.post(
         "/setup", {"project": new_machine.project, "schema": new_machine.config}
