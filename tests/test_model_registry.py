@@ -56,6 +56,8 @@ def test_a_published_version_is_found_and_predicts(tmp_path, network):
     assert found == published
     assert (found.number, found.path.name) == (7, "v0007")
     assert found.manifest["labels"] == ["x", "y"]
+    weights, manifest = found.path / "model.safetensors", found.path / "manifest.json"
+    assert weights.stat().st_mode == manifest.stat().st_mode  # of use to whoever reads the other
     video, _ = easy_video(1)
     np.testing.assert_array_equal(found.load().predict(video), network.predict(video))
 

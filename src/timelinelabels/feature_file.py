@@ -38,7 +38,7 @@ from timelinelabels.timestamps import DamagedSpan
 
 FORMAT_VERSION = "2"
 
-_HEADER_BYTES = 1024  # with its length; a short clip stays under 2.7 kB a frame
+_HEADER_BYTES = 1024  # with its length; from 32 frames on a file stays under 2.7 kB a frame
 _CRC_KEY = "crc32"
 
 

@@ -134,6 +134,8 @@ class ModelRegistry:
             whole = {"format": FORMAT, "number": number, **manifest, "digest": digest}
             text = json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
             (draft / MANIFEST).write_text(text, encoding="utf-8")
+            # safetensors writes for its owner only; web and worker may be different users.
+            shutil.copymode(draft / MANIFEST, draft / WEIGHTS)
             for path in (draft / WEIGHTS, draft / MANIFEST, draft):
                 _sync(path)
             draft.rename(target)

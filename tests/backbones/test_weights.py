@@ -82,6 +82,17 @@ def test_links_are_refused_whether_of_the_file_or_of_a_folder(root: Path, tmp_pa
             resolve_weights(given, model_root=root, allow_custom=True)
 
 
+def test_the_default_weights_may_be_a_link_that_an_administrator_made(
+    root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mounted.pt").write_bytes(b"weights")
+    (root / "yolov8n-cls.pt").symlink_to(tmp_path / "mounted.pt")
+    path = resolve_weights(None, model_root=root, allow_custom=False)
+    assert path.read_bytes() == b"weights"
+    with pytest.raises(WeightsForbiddenError, match="symbolic link"):
+        resolve_weights("yolov8n-cls.pt", model_root=root, allow_custom=True)
+
+
 def test_no_choice_is_accepted_where_it_is_switched_off(root: Path) -> None:
     with pytest.raises(WeightsForbiddenError, match="ALLOW_CUSTOM_MODEL_PATH=false"):
         resolve_weights("own/leaf.pt", model_root=root, allow_custom=False)

@@ -180,6 +180,11 @@ def test_an_attribute_that_is_written_twice_is_named_with_its_tag():
     assert "is given twice; keep one" in refusal(text)
 
 
+def test_an_attribute_of_ours_on_the_video_is_refused():
+    video = '<Video name="video" value="$v" model_trainable="true"/>'
+    assert "model_trainable belongs on <TimelineLabels>" in refusal(config_of(video=video))
+
+
 def test_a_network_that_no_machine_could_train_is_refused():
     large = 'model_classifier_hidden_size="4096" model_classifier_num_layers="16"'
     said = refusal(config_of(attributes=large))
@@ -427,7 +432,7 @@ def test_a_video_whose_value_names_no_field_is_refused(value):
         ("", "names no tag that shows data"),
         ('<Video name="other" value="$video"/>', "names no tag that shows data"),
         ('<Video name="video"/>', "names no tag that shows data"),
-        ('<Audio name="video" value="$audio"/>', "is a Audio; only a Video is supported"),
+        ('<Audio name="video" value="$audio"/>', "is of type Audio; only Video is supported"),
         ('<Header name="video" value="Title"/>', "is a Header; only a Video is supported"),
         (VIDEO + VIDEO, '2 tags have the name "video"'),
         (VIDEO + '<Choices name="label" toName="video"/>', '2 tags have the name "label"'),

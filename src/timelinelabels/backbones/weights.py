@@ -52,9 +52,9 @@ def resolve_weights(model_path: str | None, *, model_root: Path, allow_custom: b
             file, or custom weights are switched off.
     """
     root = model_root.resolve()
-    if model_path is None:
-        model_path = DEFAULT_WEIGHTS
-    elif not allow_custom:
+    if model_path is None:  # put there by whoever runs the server: it may be a link
+        return root / DEFAULT_WEIGHTS
+    if not allow_custom:
         raise WeightsForbiddenError(
             f"model_path={model_path!r}: choosing weights is switched off on this server "
             "(ALLOW_CUSTOM_MODEL_PATH=false). Remove model_path to use the default weights "

@@ -11,7 +11,7 @@ from timelinelabels.cli.options import ConfigOption
 
 def extract(
     config: ConfigOption,
-    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO…", help="Video files.")],
+    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO", help="Video files.")],
 ) -> None:
     """Extract the features of videos into the cache, so that later work on them is fast.
 

@@ -19,7 +19,7 @@ def predict(
     config: ConfigOption,
     videos: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="VIDEO…", help="Video files (instead of --tasks)."),
+        typer.Argument(metavar="VIDEO", help="Video files (instead of --tasks)."),
     ] = None,
     tasks: Annotated[
         Path | None,

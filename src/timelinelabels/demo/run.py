@@ -257,13 +257,14 @@ def _weights(models: Path, known: Path, scenes: Sequence[Scene], console: Consol
         return target
     try:
         with console.status(f"Downloading {DEFAULT_WEIGHTS}"):
-            ensure_weights(target)
+            ensure_weights(known / DEFAULT_WEIGHTS)
+        shutil.copyfile(known / DEFAULT_WEIGHTS, target)
         return target
     except WeightsNotFoundError as error:
         console.print(f"[yellow]{error}[/yellow]")
     console.print(
         "[bold yellow]NO PRETRAINED WEIGHTS: the demo goes on with a YOLO network of random, seeded "
-        f"weights. With the real {DEFAULT_WEIGHTS} in {known.resolve()} it sees far more.[/bold yellow]"
+        "weights. With the real ones it sees far more.[/bold yellow]"
     )
     seeded = models / SEEDED_NAME
     write_seeded_checkpoint(seeded, _sample_frames(scenes), image_size=96)

@@ -15,7 +15,11 @@ from fractions import Fraction
 from typing import Any
 
 from timelinelabels.errors import ConfigError, MediaError
-from timelinelabels.labelstudio.config_attributes import ClassifierParams, read_attributes
+from timelinelabels.labelstudio.config_attributes import (
+    ClassifierParams,
+    claims_to_be_ours,
+    read_attributes,
+)
 from timelinelabels.labelstudio.config_labels import (
     LabelConfig,
     ambiguities,
@@ -258,11 +262,17 @@ def _video_of(
     if objects[0].tag.lower() != "video":
         if not skip:
             problems.append(
-                f"{where}: toName={shown(target)} is a {objects[0].tag}; only a Video is supported "
+                f"{where}: toName={shown(target)} is of type {objects[0].tag}; only Video is supported "
                 '(model_skip="true" leaves this control to people)'
             )
         return None
-    return dict(objects[0].attr)
+    video = dict(objects[0].attr)
+    problems.extend(
+        f"{where}: {attribute} belongs on <TimelineLabels>, not on the <Video>"
+        for attribute in video
+        if claims_to_be_ours(attribute)
+    )
+    return video
 
 
 def _video_field_of(video: Mapping[str, str], problems: list[str]) -> str:

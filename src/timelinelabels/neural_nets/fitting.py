@@ -147,6 +147,8 @@ def partial_fit(
     sequences, targets = _as_list(sequence), _as_list(labels)
     if not sequences or [len(item) for item in sequences] != [len(item) for item in targets]:
         raise ValueError("features and targets must be equally long lists of equally long arrays")
+    if not any(map(len, sequences)):
+        raise ValueError("there is nothing to learn from: all arrays are empty")
     windows = RandomWindows(sequences, targets, judged, network.window_size, seed)
     parameters = list(network.parameters())
     optimizer = torch.optim.AdamW(
