@@ -433,7 +433,7 @@ def test_a_video_whose_value_names_no_field_is_refused(value):
         ('<Video name="other" value="$video"/>', "names no tag that shows data"),
         ('<Video name="video"/>', "names no tag that shows data"),
         ('<Audio name="video" value="$audio"/>', "is of type Audio; only Video is supported"),
-        ('<Header name="video" value="Title"/>', "is a Header; only a Video is supported"),
+        ('<Header name="video" value="Title"/>', "is of type Header; only Video is supported"),
         (VIDEO + VIDEO, '2 tags have the name "video"'),
         (VIDEO + '<Choices name="label" toName="video"/>', '2 tags have the name "label"'),
     ],
