@@ -12,8 +12,6 @@ by hand, with less work than there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -48,31 +46,33 @@ def sequences(values: NDArray[np.floating], overlap: int = OVERLAP) -> Tensor:
     return torch.stack(parts)
 
 
-def learn(
-    features: Sequence[NDArray[np.floating]],
-    targets: Sequence[NDArray[np.floating]],
-    *,
-    reduced: int = REDUCED,
-) -> GuideLSTM:
-    """A network that has learned the annotations one after the other."""
-    torch.manual_seed(0)
-    network = GuideLSTM(features[0].shape[1], targets[0].shape[1], reduced)
-    optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    for video, labels in zip(features, targets, strict=True):
-        frames, wanted = sequences(video), sequences(labels)
-        for _ in range(EPOCHS):
-            network.train()
+class Learner:
+    """One network that learns annotations one after the other."""
+
+    def __init__(self, inputs: int, labels: int, *, reduced: int = REDUCED) -> None:
+        torch.manual_seed(0)
+        self.network = GuideLSTM(inputs, labels, reduced)
+        self.optimizer = torch.optim.Adam(
+            self.network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY
+        )
+
+    def learn(self, features: NDArray[np.floating], targets: NDArray[np.floating]) -> int:
+        """Learn one annotated video, (T, D) and (T, C), and nothing else; the epochs that it took."""
+        frames, wanted = sequences(features), sequences(targets)
+        for epoch in range(1, EPOCHS + 1):
+            self.network.train()
             for chosen in torch.randperm(len(frames)).split(BATCH):
                 loss = nn.functional.binary_cross_entropy_with_logits(
-                    network(frames[chosen]), wanted[chosen]
+                    self.network(frames[chosen]), wanted[chosen]
                 )
-                optimizer.zero_grad()
+                self.optimizer.zero_grad()
                 loss.backward()
-                optimizer.step()
-            scores = judged(network, frames, wanted)
+                self.optimizer.step()
+            scores = judged(self.network, frames, wanted)
             if scores["f1"] >= F1_ENOUGH or scores["accuracy"] >= ACCURACY_ENOUGH:
                 break
-    return network.eval()
+        self.network.eval()
+        return epoch
 
 
 @torch.inference_mode()

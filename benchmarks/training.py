@@ -55,7 +55,8 @@ def made_up() -> tuple[list[VideoSequence], list[np.ndarray]]:
 def guides(videos: list[VideoSequence], targets: list[np.ndarray]) -> float:
     guide.EPOCHS, guide.F1_ENOUGH, guide.ACCURACY_ENOUGH = GUIDE_EPOCHS, NEVER, NEVER
     started = time.process_time()
-    guide.learn([videos[0].features], [targets[0]], reduced=2 * guide.HIDDEN)
+    learner = guide.Learner(WIDTH, LABELS, reduced=2 * guide.HIDDEN)
+    learner.learn(videos[0].features, targets[0])
     return GUIDE_EPOCHS * FRAMES / (time.process_time() - started)
 
 
