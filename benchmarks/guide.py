@@ -59,7 +59,9 @@ class Learner:
     def learn(self, features: NDArray[np.floating], targets: NDArray[np.floating]) -> int:
         """Learn one annotated video, (T, D) and (T, C), and nothing else; the epochs that it took."""
         frames, wanted = sequences(features), sequences(targets)
-        for epoch in range(1, EPOCHS + 1):
+        epochs, enough = 0, False
+        while not enough and epochs < EPOCHS:
+            epochs += 1
             self.network.train()
             for chosen in torch.randperm(len(frames)).split(BATCH):
                 loss = nn.functional.binary_cross_entropy_with_logits(
@@ -69,10 +71,9 @@ class Learner:
                 loss.backward()
                 self.optimizer.step()
             scores = judged(self.network, frames, wanted)
-            if scores["f1"] >= F1_ENOUGH or scores["accuracy"] >= ACCURACY_ENOUGH:
-                break
+            enough = scores["f1"] >= F1_ENOUGH or scores["accuracy"] >= ACCURACY_ENOUGH
         self.network.eval()
-        return epoch
+        return epochs
 
 
 @torch.inference_mode()
