@@ -25,6 +25,7 @@ _DEMUXERS = (
 )
 """The containers that are opened. FFmpeg knows 400, and some are not wanted: it renders any text
 file as a video of its letters, and playlists (HLS, concat) make it open other files and URLs."""
+_LARGE = 1_000_000  # pixels, a little more than 1280×720
 
 
 def check_is_file(path: Path) -> None:
@@ -74,8 +75,14 @@ def open_container(path: Path) -> InputContainer:
     return container
 
 
-def video_stream(path: Path, container: InputContainer) -> VideoStream:
-    """The stream that a player would show, ready to be decoded by several threads.
+def video_stream(path: Path, container: InputContainer, *, threads: int = 1) -> VideoStream:
+    """The stream that a player would show, ready to be decoded.
+
+    Args:
+        path: for messages.
+        container: of the file.
+        threads: that decode, twice as many where pictures are large: those are scaled in the thread
+            that waits for them, and another one decodes meanwhile.
 
     Raises:
         NoVideoStreamError: there is none; a cover picture or chapter thumbnails do not count.
@@ -96,6 +103,8 @@ def video_stream(path: Path, container: InputContainer) -> VideoStream:
             f"{path}: no decoder for its video stream is built in; convert it to H.264 mp4"
         )
     stream.thread_type = "AUTO"
+    large = stream.codec_context.width * stream.codec_context.height > _LARGE
+    stream.codec_context.thread_count = 2 * threads if large else threads
     return stream
 
 

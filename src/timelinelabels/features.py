@@ -248,6 +248,9 @@ class FeatureStore:
                 crop_box=preparation.crop_box,
                 sample_fps=sample_fps,
                 batch_size=backbone.batch_frames,
+                # On two processors a second decoder thread costs more than it gives: pictures are
+                # scaled and the network runs at the same time (docs/decisions/0020).
+                decoder_threads=max(1, self.workers // 2),
             ) as reader,
             FeatureFileWriter(path, backbone.feature_dim) as writer,
         ):

@@ -101,6 +101,7 @@ class VideoReader:
         crop_box: scaled (width, height) → (left, top, right, bottom); None keeps everything.
         sample_fps: frames a second to give, see `frame_sampling`; None gives every frame.
         batch_size: frames per batch (the last one may hold fewer).
+        decoder_threads: threads that decode.
 
     Raises:
         VideoError: on entering, if the file cannot be opened or nothing in it can be decoded.
@@ -118,6 +119,7 @@ class VideoReader:
         crop_box: BoxRule | None = None,
         sample_fps: Fraction | None = None,
         batch_size: int = 8,
+        decoder_threads: int = 1,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
@@ -127,12 +129,13 @@ class VideoReader:
         self._sample_fps = sample_fps
         self._sampling: FrameSampling | None = None  # from the first frame on
         self._batch_size = batch_size
+        self._decoder_threads = decoder_threads
         self._batches: Iterator[FrameBatch] | None = None
 
     def __enter__(self) -> Self:
         self._container = open_container(self._path)
         try:
-            self._stream = video_stream(self._path, self._container)
+            self._stream = video_stream(self._path, self._container, threads=self._decoder_threads)
             self._clock = StreamClock(self._path, self._stream)
             frames = self._decode()
             first = next(frames, None)
