@@ -60,6 +60,15 @@ def test_connect_and_doctor_with_basic_auth(site: Site) -> None:
     assert "no backend of this project" in warned.stdout
     assert "25 frames a second, the timeline 30" in warned.stdout
     assert "a secret" not in warned.stdout + warned.stderr
+    somebody = {"project": site.project, "url": f"{site.api.url}/webhook"}
+    site.api("POST", "/api/webhooks/", somebody)
+    fixed = run(site.backend, "doctor", *options, "--fix")
+    assert f"The webhook to {stray['url']} was switched off" in fixed.stdout
+    assert f"A webhook leads to {somebody['url']}" in fixed.stdout
+    active = {hook["url"]: hook["is_active"] for hook in hooks(site)}
+    assert active.pop(stray["url"]) is False
+    assert set(active.values()) == {True}
+    assert stray["url"] not in run(site.backend, "doctor", *options).stdout
 
 
 def test_doctor_tells_what_is_away_or_refused(site: Site) -> None:

@@ -94,7 +94,10 @@ def doctor(
     ] = None,
     backend: BackendOption = None,
     fix: Annotated[
-        bool, typer.Option("--fix", help="Create or mend the project's webhook.")
+        bool,
+        typer.Option(
+            "--fix", help="Create or mend the project's webhook; switch off one that leads nowhere."
+        ),
     ] = False,
 ) -> None:
     """Find out why the backend and Label Studio do not work together, and what to do.

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+import httpx
+
 from timelinelabels.doctor.findings import Finding, fail, ok, warn
 from timelinelabels.labelstudio.api_records import ConnectedBackend, LabelStudioProject
 from timelinelabels.labelstudio.client import LabelStudioClient
@@ -16,6 +18,8 @@ from timelinelabels.labelstudio.connecting import (
     webhook_fault,
     webhook_url,
 )
+
+ANSWER_SECONDS = 3.0
 
 
 def check_connection(
@@ -113,9 +117,27 @@ def check_webhook(
         yield warn("Each event is sent more than once", "Delete all webhooks but one")
     known = [webhook_url(item.url) for item in client.backends(project.id)]
     for hook in hooks:
-        strays = hook.project and hook.url.endswith("/webhook") and hook not in found
-        if strays and hook.url not in known:
+        orphaned = hook.active and hook.project and hook.url.endswith("/webhook")
+        if not orphaned or hook in found or hook.url in known:
+            continue
+        if fix and not _answers(hook.url):
+            client.switch_off_webhook(hook)
+            yield ok(
+                f"The webhook to {hook.url} was switched off: that is no backend of this project, and "
+                "nobody answers there"
+            )
+        else:
             yield warn(
                 f"A webhook leads to {hook.url}, which is no backend of this project",
-                "Delete it in Settings → Webhooks: each Submit waits for it",
+                "Delete it in Settings → Webhooks: each Submit waits for it. --fix switches it off "
+                "where nobody answers",
             )
+
+
+def _answers(url: str) -> bool:
+    """Whether anything answers at an address, whatever it says."""
+    try:
+        httpx.get(url, timeout=ANSWER_SECONDS, trust_env=False)
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return False
+    return True

@@ -284,6 +284,11 @@ class LabelStudioClient:
                 send_for_all_actions=True,
             )
 
+    def switch_off_webhook(self, hook: RegisteredWebhook) -> None:
+        """Let a webhook be sent no more; it stays, and a person may switch it on again."""
+        with self._asking(f"a change of webhook {hook.id}"):
+            self._sdk.webhooks.update(hook.id, url=hook.url, is_active=False)
+
     def backends(self, project_id: int) -> list[ConnectedBackend]:
         """The machine-learning backends of a project; only the first is asked for predictions."""
         with self._asking(f"the machine-learning backends of project {project_id}"):
