@@ -249,7 +249,7 @@ class FeatureStore:
                 sample_fps=sample_fps,
                 batch_size=backbone.batch_frames,
                 # On two processors a second decoder thread costs more than it gives: pictures are
-                # scaled and the network runs at the same time (docs/decisions/0020).
+                # scaled and the network runs at the same time (docs/reference/performance.md).
                 decoder_threads=max(1, self.workers // 2),
             ) as reader,
             FeatureFileWriter(path, backbone.feature_dim) as writer,

@@ -146,11 +146,11 @@ def _walk(top: Record) -> tuple[dict[str, ModuleRecord], dict[str, StoredTensor]
         modules[place] = ModuleRecord(class_name=module.type.name, attributes=attributes)
         below = f"{place}." if place else ""
         for name, tensor in _own_tensors(attributes):
-            tensors[below + _place(name)] = tensor
+            tensors[below + _checked_name(name)] = tensor
         if len(tensors) > _MAX_TENSORS:
             raise CheckpointError(f"its network has more than {_MAX_TENSORS:,} tensors")
         children = [
-            (below + _place(name), child)
+            (below + _checked_name(name), child)
             for name, child in _children(attributes).items()
             if isinstance(name, str) and isinstance(child, Record)
         ]
@@ -158,7 +158,7 @@ def _walk(top: Record) -> tuple[dict[str, ModuleRecord], dict[str, StoredTensor]
     return modules, tensors
 
 
-def _place(name: str) -> str:
+def _checked_name(name: str) -> str:
     """The name of a module or tensor in its parent, of a length that real ones stay far below."""
     if len(name) > _MAX_NAME:
         raise CheckpointError(f"a part of its network has a name of {len(name):,} characters")

@@ -83,17 +83,22 @@ def fields_of(model: Any) -> dict[str, Any]:
     return fields
 
 
-def read_prediction(item: Mapping[str, Any]) -> StoredPrediction:
-    """From the API's JSON; raises KeyError, TypeError or ValueError where it lacks something."""
+def read_created_at(item: Mapping[str, Any]) -> datetime:
+    """When Label Studio made something, from the API's JSON; raises as `read_prediction`."""
     created_at = utc_time(item["created_at"])
     if created_at is None:
         raise ValueError("created_at is missing")
+    return created_at
+
+
+def read_prediction(item: Mapping[str, Any]) -> StoredPrediction:
+    """From the API's JSON; raises KeyError, TypeError or ValueError where it lacks something."""
     return StoredPrediction(
         id=int(item["id"]),
         task=int(item["task"]),
         model_version=item.get("model_version"),
         score=item.get("score"),
-        created_at=created_at,
+        created_at=read_created_at(item),
         result=item.get("result") or [],
     )
 

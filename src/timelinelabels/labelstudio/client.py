@@ -35,12 +35,12 @@ from timelinelabels.labelstudio.api_records import (
     StoredPrediction,
     fields_of,
     read_backend,
+    read_created_at,
     read_prediction,
     read_task,
     read_webhook,
 )
 from timelinelabels.labelstudio.payloads import AnnotatedTask, parse_export
-from timelinelabels.labelstudio.records import utc_time
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0  # a page of a hundred tasks with long timelines takes Label Studio a while
@@ -114,13 +114,10 @@ class LabelStudioClient:
         with self._asking(f"project {project_id}"):
             found = fields_of(self._sdk.projects.get(id=project_id))
         with self._understanding(f"project {project_id}"):
-            created_at = utc_time(found["created_at"])
-            if created_at is None:
-                raise ValueError("created_at is missing")
             return LabelStudioProject(
                 id=int(found["id"]),
                 title=str(found.get("title") or ""),
-                created_at=created_at,
+                created_at=read_created_at(found),
                 label_config=str(found.get("label_config") or ""),
                 tasks=int(found.get("task_number") or 0),
                 annotated_tasks=int(found.get("num_tasks_with_annotations") or 0),

@@ -37,7 +37,7 @@ def is_placed(predictions: Sequence[StoredPrediction], version: str, ours: Colle
     return (
         bool(found)
         and all(item.model_version == version for item in found)
-        and not any(_not_held(found))
+        and not _not_held(found)
     )
 
 

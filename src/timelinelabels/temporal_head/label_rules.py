@@ -118,7 +118,7 @@ def fit_rules(
     rules = []
     for label, half in enumerate(halves):
         # Labels that were never held out have the rule that is best for all.
-        count = len(spans[label]) if label in scores else 0
+        count = len(spans[label])
         own = count / (count + FEW_SEGMENTS)
         judged = own * scores[label] + (1 - own) * together if count else together
         shape = _SHAPES[int(judged.argmax())]
