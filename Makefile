@@ -29,7 +29,7 @@ demo: $(READY)  ## Watch the backend learn from rendered videos (2-3 minutes)
 test: $(READY)  ## Run all tests
 	$(BIN)/python -m pytest
 
-test-fast: $(READY)  ## Run the tests that take less than seconds each (a minute)
+test-fast: $(READY)  ## Run the tests that take less than seconds each (a minute and a half)
 	$(BIN)/python -m pytest -m "not slow"
 
 test-e2e: $(READY)  ## Run the tests against a real Label Studio and browser

@@ -10,8 +10,10 @@ import pytest
 
 from temporal_videos import LABELS, NAMES, easy_video
 from timelinelabels.errors import TrainingError
+from timelinelabels.metrics.frames import FrameScores
 from timelinelabels.neural_nets.fitting import UPDATES
 from timelinelabels.training import HELD_OUT_FROM, Example, HeadParameters, train_head
+from timelinelabels.training.side_by_side import Budget, run_side_by_side
 
 QUICK = HeadParameters(epochs=4, hidden_size=8)
 
@@ -167,6 +169,19 @@ def test_whoever_watches_may_end_a_training():
 
     with pytest.raises(EnoughError):
         train_head(examples(4), NAMES, QUICK, on_epoch=stop)
+
+
+def test_of_fits_side_by_side_the_error_is_raised_that_ended_the_others():
+    def fails(share, report):
+        raise OSError("the first")
+
+    def goes_on(share, report):
+        while True:
+            report(1, FrameScores(f1=0.0, accuracy=0.0))
+
+    for _ in range(50):
+        with pytest.raises(OSError, match="the first"):
+            run_side_by_side([goes_on, fails], Budget.of_seconds(None), lambda *_: None)
 
 
 @pytest.mark.slow

@@ -58,6 +58,7 @@ def run_side_by_side(
     """
     workers = min(len(jobs), processor_cores(), MOST_SIDE_BY_SIDE)
     ended, one_at_a_time = threading.Event(), threading.Lock()
+    errors: list[BaseException] = []
 
     def report(epoch: int, scores: FrameScores) -> None:
         with one_at_a_time:
@@ -69,20 +70,17 @@ def run_side_by_side(
         waves = -(-(len(jobs) - index) // workers) + waves_after
         try:
             return jobs[index](budget.share(waves), report)
-        except BaseException:
+        except BaseException as error:
+            errors.append(error)  # before the others end because of it
             ended.set()
             raise
 
     with one_thread(), ThreadPoolExecutor(workers, "fit") as pool:
         futures = [pool.submit(run, index) for index in range(len(jobs))]
-        failed = [
-            future
-            for future in wait(futures, return_when=FIRST_EXCEPTION).done
-            if future.exception() is not None
-        ]
-        if failed:
+        wait(futures, return_when=FIRST_EXCEPTION)
+        if errors:
             pool.shutdown(wait=True, cancel_futures=True)
-            raise next(iter(failed)).exception() or AssertionError
+            raise errors[0]
         return [future.result() for future in futures]
 
 
