@@ -1,14 +1,18 @@
 """Cutting before scaling shows what cropping after it shows."""
 
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from support import write_video
-from timelinelabels.pictures import Orientation, _even_cuts
+from timelinelabels.pictures import Orientation
+from timelinelabels.source_cutter import SourceCutter, even_cuts
 from timelinelabels.video import VideoReader
 
 
@@ -43,7 +47,7 @@ def test_cuts_are_even_exact_and_around_what_is_kept(
     low = data.draw(st.integers(0, scaled - 1))
     high = data.draw(st.integers(low + 1, scaled))
 
-    before, after = _even_cuts(length, scaled, low, high)
+    before, after = even_cuts(length, scaled, low, high)
 
     assert 0 <= before.scaled <= low
     assert high <= after.scaled <= scaled
@@ -81,3 +85,52 @@ def test_pictures_cut_before_scaling_are_those_cropped_after_it(
     assert difference.mean() < 2.5  # the places of the cuts are rounded: 0.06 pixels at most
     shifted = np.abs(cropped[:, 1:] - whole[top:bottom, left : right - 1])
     assert difference.mean() < shifted.mean() / 4
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixel_format"),
+    [("ffv1", "yuv420p"), ("libx264", "yuvj420p"), ("ffv1", "yuv444p")],
+)
+@pytest.mark.parametrize(("width", "height"), [(480, 320), (320, 480), (484, 324), (482, 322)])
+def test_large_pictures_are_scaled_as_pillow_scales_them(
+    tmp_path: Path, width: int, height: int, codec: str, pixel_format: str
+) -> None:
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (height // 12 + 1, width // 12 + 1, 3), np.uint8)
+    picture = coarse.repeat(12, axis=0).repeat(12, axis=1)[:height, :width]
+    path = write_video(tmp_path / "v.mkv", [picture] * 3, codec=codec, pixel_format=pixel_format)
+    with av.open(str(path)) as container:
+        whole = Image.fromarray(next(container.decode(video=0)).to_ndarray(format="rgb24"))
+    small = int(64 * width / min(width, height)), int(64 * height / min(width, height))
+    left, top = (small[0] - 64) // 2, (small[1] - 64) // 2
+    box = (left, top, left + 64, top + 64)
+    expected = np.asarray(whole.resize(small, Image.Resampling.BILINEAR).crop(box)).astype(int)
+
+    with VideoReader(path, scaled_size=lambda w, h: small, crop_box=lambda w, h: box) as reader:
+        shown = next(iter(reader)).frames[0].astype(int)
+
+    difference = np.abs(shown - expected).mean()
+    assert difference < 4
+    assert difference < np.abs(np.roll(shown, 1, axis=0) - expected).mean() / 4
+    assert difference < np.abs(np.roll(shown, 1, axis=1) - expected).mean() / 4
+
+
+@pytest.mark.parametrize(
+    ("size", "pixel_format", "rows"),
+    [
+        ((480, 320), "yuv420p", 160),
+        ((480, 320), "yuv444p", 320),
+        ((480, 322), "yuv420p", 322),
+        ((360, 240), "yuv420p", 240),
+    ],
+)
+def test_only_rows_of_large_pictures_are_averaged(
+    size: tuple[int, int], pixel_format: str, rows: int
+) -> None:
+    frame = av.VideoFrame(*size, pixel_format)
+    frame.time_base = Fraction(1, 25)
+
+    cutter = SourceCutter(frame, (96, 64), (0, 0, 96, 64))
+
+    for _ in range(3):
+        assert cutter.cut(frame).height == rows

@@ -55,7 +55,7 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[int, int | None], None]
 """Called with frames done and the expected total (None: the file does not say)."""
 
-_DECODING = "every frame, 2"
+_DECODING = "every frame, 3"
 """Part of the key: how frames are decoded and scaled. Change it when `video` or `pictures` change what a
 backbone sees."""
 

@@ -21,10 +21,10 @@ is 0.3 levels off where swscale's fast full-size conversion is 1.3 off.)
 The last line is nearly exact but costs 5-7 ms more a frame at 1080p, so it is used only where the
 picture shrinks by less than two (or grows), where it costs under 1 ms and where a one-step
 conversion of small 10-bit pictures fell to 0.976. Everything larger goes to its small size in one
-step, no picture is converted at full size for nothing, and what the crop will cut off is cut off
-before scaling (FFmpeg's crop filter moves pointers and copies nothing). Planar RGB (gbrp) holds the
-same values as rgb24, and swscale has vector code for it: 1.8 ms a frame of 1280×720 for rgb24 uncropped,
-0.7 ms for gbrp, 0.55 ms for gbrp of the cropped frame (one thread, `benchmarks/scaling.py`).
+step, after what is not needed was cut off (`source_cutter`); no picture is converted at full size for
+nothing. Planar RGB (gbrp) holds the same values as rgb24, and swscale has vector code for it: 2.1 ms a
+frame of 1280×720 for rgb24 uncropped, 0.85 ms for gbrp, 0.61 ms for gbrp of the cropped frame, and
+0.04 ms to make triples of its planes (one thread, `benchmarks/scaling.py`).
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from av.filter import Graph
 from av.video.reformatter import Interpolation, VideoReformatter
+
+from timelinelabels.source_cutter import SourceCutter
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -50,8 +51,6 @@ BoxRule = Callable[[int, int], tuple[int, int, int, int]]
 
 _ONE_STEP = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
 _ONE_STEP_FROM = 2.0  # shrink factor; the reason is in the module's docstring
-_MARGIN = 24  # scaled pixels beside the crop box among which a cut is looked for
-_SHIFT = 0.06  # scaled pixels by which a cut may miss the place that it stands for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +130,8 @@ class PictureConverter:
         self._box = orientation.stored_box((left, top, right, bottom), *scaled)
         self._to_rgb = VideoReformatter()
         self._to_size = VideoReformatter()
-        self._cutters: dict[tuple[int, int, str], _Cutter] = {}
+        self._to_triples = VideoReformatter()
+        self._cutters: dict[tuple[int, int, str], SourceCutter] = {}
 
     def convert(self, frame: VideoFrame, into: NDArray[np.uint8]) -> None:
         """Write the picture as shown, scaled and cropped, into `into`: (H, W, 3) RGB.
@@ -148,7 +148,7 @@ class PictureConverter:
             # threads=1: a small picture costs less than waking swscale's own threads.
             frame = self._to_rgb.reformat(frame, format="rgb24", threads=1)
             scaled = self._to_size.reformat(frame, width=width, height=height, threads=1)
-            picture = scaled.to_ndarray().astype(np.uint8, copy=False)
+            picture = _rgb(scaled)
             left, top, right, bottom = self._box
         else:
             cutter = self._cutter(frame)
@@ -160,97 +160,20 @@ class PictureConverter:
                 interpolation=_ONE_STEP,
                 threads=1,
             )
-            picture = _interleaved(scaled)
+            # From planes to triples by swscale: numpy's writing of every third byte takes twice as long.
+            picture = _rgb(self._to_triples.reformat(scaled, format="rgb24", threads=1))
             left, top, right, bottom = cutter.box
         into[...] = self._orientation.apply(picture[top:bottom, left:right])
 
-    def _cutter(self, frame: VideoFrame) -> _Cutter:
+    def _cutter(self, frame: VideoFrame) -> SourceCutter:
         key = (frame.width, frame.height, frame.format.name)
         if key not in self._cutters:
-            self._cutters = {key: _Cutter(frame, self._stored_size, self._box)}
+            self._cutters = {key: SourceCutter(frame, self._stored_size, self._box)}
         return self._cutters[key]
 
 
-class _Cutter:
-    """Cuts off, before scaling, what the crop would cut off after it.
-
-    The cut is made at source pixels that scaled pixels begin at (within `_SHIFT`), so that what is
-    left is scaled as it would have been in the whole picture.
-
-    Args:
-        frame: of the size and format that all frames given to `cut` have.
-        size: (width, height) to which the whole picture would be scaled.
-        box: (left, top, right, bottom) to keep of the scaled picture.
-    """
-
-    def __init__(
-        self, frame: VideoFrame, size: tuple[int, int], box: tuple[int, int, int, int]
-    ) -> None:
-        left, right = _even_cuts(frame.width, size[0], box[0], box[2])
-        top, bottom = _even_cuts(frame.height, size[1], box[1], box[3])
-        self.scaled_size = (right.scaled - left.scaled, bottom.scaled - top.scaled)
-        """(width, height) to scale what `cut` gives to."""
-        self.box = (
-            box[0] - left.scaled,
-            box[1] - top.scaled,
-            box[2] - left.scaled,
-            box[3] - top.scaled,
-        )
-        """(left, top, right, bottom) to keep of that."""
-        self._graph: Graph | None = None
-        if (right.source - left.source, bottom.source - top.source) != (frame.width, frame.height):
-            self._graph = Graph()
-            source = self._graph.add_buffer(
-                width=frame.width,
-                height=frame.height,
-                format=frame.format,
-                time_base=frame.time_base,
-            )
-            width, height = right.source - left.source, bottom.source - top.source
-            crop = self._graph.add("crop", f"{width}:{height}:{left.source}:{top.source}:exact=1")
-            self._graph.link_nodes(source, crop, self._graph.add("buffersink")).configure()
-
-    def cut(self, frame: VideoFrame) -> VideoFrame:
-        """The part of `frame` that is needed; its pixels are not copied."""
-        if self._graph is None:
-            return frame
-        self._graph.vpush(frame)
-        return self._graph.vpull()
-
-
-@dataclass(frozen=True)
-class _Cut:
-    """A place in the source, in pixels, and the one in the scaled picture that it comes to lie at."""
-
-    source: int
-    scaled: int
-
-
-def _even_cuts(length: int, scaled: int, low: int, high: int) -> tuple[_Cut, _Cut]:
-    """Where to cut a side of `length` pixels that is scaled to `scaled`, to keep [low, high).
-
-    Only even source pixels are candidates (where colours are stored at half the resolution, a cut
-    between would shift them), and the edges.
-    """
-    factor = length / scaled
-
-    def first_exact(places: range, edge: _Cut) -> _Cut:
-        for place in places:
-            source = 2 * round(place * factor / 2)
-            if abs(source / factor - place) <= _SHIFT and 0 < source < length:
-                return _Cut(source, place)
-        return edge
-
-    # One pixel more than is kept: at its edges swscale sees no neighbours.
-    before = range(low - 1, max(low - 1 - _MARGIN, 0), -1)
-    after = range(high + 1, min(high + 1 + _MARGIN, scaled))
-    return first_exact(before, _Cut(0, 0)), first_exact(after, _Cut(length, scaled))
-
-
-def _interleaved(frame: VideoFrame) -> NDArray[np.uint8]:
-    """The planes of a gbrp picture as (H, W, 3) RGB."""
-    picture = np.empty((frame.height, frame.width, 3), np.uint8)
-    for channel, plane in zip((1, 2, 0), frame.planes, strict=True):
-        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-        picture[..., channel] = rows[: frame.height, : frame.width]
-    return picture
+def _rgb(frame: VideoFrame) -> NDArray[np.uint8]:
+    """An rgb24 picture as (H, W, 3); a view."""
+    (plane,) = frame.planes
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    return rows[: frame.height, : 3 * frame.width].reshape(frame.height, frame.width, 3)
