@@ -57,6 +57,7 @@ class RandomFeatures:
 
     real: YoloBackbone
     batch_frames = 64
+    device = "cpu"
     preprocessing = Preprocessing(resize=32, crop=(32, 32), mean=(0, 0, 0), std=(1, 1, 1))
 
     @property

@@ -29,6 +29,7 @@ class TinyBackbone:
     name = "tiny"
     class_names = tuple(CLASSES)
     batch_frames = 16
+    device = "cpu"
 
     def __init__(
         self, *, grid: int = 4, gain: float = 1.0, log: Path | None = None, seconds: float = 0.0

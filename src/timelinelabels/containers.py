@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import stat
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.stream import Disposition
 
 from timelinelabels.errors import NoVideoStreamError, VideoError
@@ -15,6 +17,8 @@ from timelinelabels.errors import NoVideoStreamError, VideoError
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
+
+logger = logging.getLogger(__name__)
 
 _DEMUXERS = (
     # Containers that hold video
@@ -56,12 +60,7 @@ def open_container(path: Path) -> InputContainer:
     """
     check_is_file(path)
     try:
-        container: InputContainer = av.open(
-            # Absolute, so that no name can be taken for one of FFmpeg's protocols ("concat:…").
-            str(path.absolute()),
-            metadata_errors="replace",
-            container_options={"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"},
-        )
+        return _opened(path, None)
     except av.ArgumentError as error:
         raise VideoError(
             f"{path}: this is not a video file of a kind that is read here (mp4, mov, webm, mkv, "
@@ -72,6 +71,36 @@ def open_container(path: Path) -> InputContainer:
             f"{path}: the file cannot be opened as a video ({error.strerror}); it is damaged, was "
             "cut off before its index was written, or is not a video"
         ) from error
+
+
+def open_container_on_gpu(path: Path, device: str) -> InputContainer | None:
+    """Open a video file whose frames a GPU decodes (FFmpeg's NVDEC); None where it cannot.
+
+    A file that cannot be opened at all also gives None: `open_container` says what is wrong with it.
+
+    Args:
+        path: the file.
+        device: as torch names it: "cuda" or "cuda:1".
+    """
+    check_is_file(path)
+    _, _, index = device.partition(":")
+    # Where the GPU's decoder does not know a codec or a profile, FFmpeg takes the processor's.
+    gpu = HWAccel(device_type="cuda", device=index or "0", allow_software_fallback=True)
+    try:
+        return _opened(path, gpu)
+    except (av.FFmpegError, RuntimeError) as error:
+        logger.warning("%s is decoded by the processor: %s cannot (%s)", path, device, error)
+        return None
+
+
+def _opened(path: Path, gpu: HWAccel | None) -> InputContainer:
+    container: InputContainer = av.open(
+        # Absolute, so that no name can be taken for one of FFmpeg's protocols ("concat:…").
+        str(path.absolute()),
+        metadata_errors="replace",
+        container_options={"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"},
+        hwaccel=gpu,
+    )
     return container
 
 

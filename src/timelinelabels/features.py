@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -28,38 +27,30 @@ from timelinelabels.errors import FeatureStoreError, VideoError
 from timelinelabels.feature_file import (
     FORMAT_VERSION,
     DamagedFeatureFileError,
-    FeatureFileWriter,
-    FeatureRecord,
     read_feature_file,
 )
 from timelinelabels.feature_folder import (
     SUFFIX,
     cache_folder_errors,
-    remove_partials,
     sole_maker,
     tidy,
     unless_in_the_making,
 )
+from timelinelabels.feature_making import FeatureOrder, Progress, make_features
 from timelinelabels.frame_sampling import SAMPLING_VERSION
-from timelinelabels.prefetch import computed_in_order, prefetched
 from timelinelabels.timestamps import DamagedSpan
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from timelinelabels.backbones.base import Backbone
-    from timelinelabels.video import VideoInfo
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[int, int | None], None]
-"""Called with frames done and the expected total (None: the file does not say)."""
 
 _DECODING = "every frame, 3"
 """Part of the key: how frames are decoded and scaled. Change it when `video` or `pictures` change what a
 backbone sees."""
-
-_BATCHES_AHEAD = 4  # decoded batches that wait for the network: enough that it never waits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,10 +98,20 @@ class FeatureStore:
         folder: made on first use: `features/` (one file a video) and `hashes/`.
         max_bytes: where a new file makes `features/` larger than this, the least recently used
             files are removed, never the new one; None: no limit.
+        workers: processors that one extraction may use.
+        decode_on_gpu: whether a backbone on a GPU gets its videos decoded there, too.
     """
 
-    def __init__(self, folder: Path, *, max_bytes: int | None = None, workers: int = 1) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_bytes: int | None = None,
+        workers: int = 1,
+        decode_on_gpu: bool = False,
+    ) -> None:
         self.folder = folder
+        self.decode_on_gpu = decode_on_gpu
         self.workers = workers
         self.max_bytes = max_bytes
 
@@ -184,14 +185,18 @@ class FeatureStore:
         with sole_maker(path):
             features = self.load(media_hash, backbone.fingerprint, sample_fps)
             if features is None:
-                remove_partials(path)
-                self._make(
-                    path,
-                    video_path,
-                    media_hash,
-                    backbone,
-                    sample_fps=sample_fps,
-                    progress=progress,
+                make_features(
+                    FeatureOrder(
+                        path=path,
+                        video=video_path,
+                        media_hash=media_hash,
+                        backbone=backbone,
+                        sample_fps=sample_fps,
+                        progress=progress,
+                    ),
+                    still_hash=lambda: self._hash(video_path),
+                    workers=self.workers,
+                    decode_on_gpu=self.decode_on_gpu,
                 )
                 features = self.load(media_hash, backbone.fingerprint, sample_fps)
                 if features is None:
@@ -227,69 +232,6 @@ class FeatureStore:
         except OSError as error:
             raise VideoError(f"{video_path}: the file cannot be read: {error}") from error
 
-    def _make(
-        self,
-        path: Path,
-        video_path: Path,
-        media_hash: str,
-        backbone: Backbone,
-        *,
-        sample_fps: Fraction | None,
-        progress: Progress | None,
-    ) -> None:
-        from timelinelabels.video import VideoReader
-
-        preparation = backbone.preprocessing
-        done, anything = 0, False
-        with (
-            VideoReader(
-                video_path,
-                scaled_size=preparation.scaled_size,
-                crop_box=preparation.crop_box,
-                sample_fps=sample_fps,
-                batch_size=backbone.batch_frames,
-                # On two processors a second decoder thread costs more than it gives: pictures are
-                # scaled and the network runs at the same time (docs/reference/performance.md).
-                decoder_threads=max(1, self.workers // 2),
-            ) as reader,
-            FeatureFileWriter(path, backbone.feature_dim) as writer,
-        ):
-            with (
-                prefetched(reader, depth=_BATCHES_AHEAD) as batches,
-                computed_in_order(
-                    lambda batch: backbone.embed(batch.frames), batches, workers=self.workers
-                ) as embedded,
-            ):
-                for batch, embedding in embedded:
-                    values = _as_float16(backbone, embedding, len(batch.pts))
-                    writer.append(values, batch.pts, batch.thumbnails)
-                    anything = anything or bool(values.any())
-                    done += len(batch.pts)
-                    if progress is not None:
-                        hint = reader.expected_frames
-                        progress(done, max(hint, done) if hint else None)
-            if not anything:
-                raise FeatureStoreError(
-                    f"The backbone {backbone.name} gives features that are all zero in 16 bits for "
-                    f"every frame of {video_path}; nothing can be learned from them. Its weights "
-                    "are damaged or were never trained."
-                )
-            if self._hash(video_path) != media_hash:
-                raise VideoError(
-                    f"{video_path}: the file was replaced while it was read; try again"
-                )
-            writer.commit(
-                FeatureRecord(
-                    media_hash=media_hash,
-                    backbone_fingerprint=backbone.fingerprint,
-                    time_base=reader.info.time_base,
-                    duration=_duration(reader.info, reader.newest_pts),
-                    damage=tuple(reader.damage),
-                )
-            )
-        if progress is not None:
-            progress(done, done)
-
 
 def cached_feature_extraction(
     yolo_model: Backbone, video_path: Path | str, cache_params: CacheParams
@@ -313,35 +255,3 @@ def cached_yolo_predict(
     """
     features = cached_feature_extraction(yolo_model, video_path, cache_params)
     return yolo_model.class_probabilities(features.values)
-
-
-def _as_float16(backbone: Backbone, values: NDArray[np.float32], count: int) -> NDArray[np.float16]:
-    """The features (N, D) in 16 bits.
-
-    Raises:
-        FeatureStoreError: wrong shape, NaN, or a value that 16 bits cannot hold.
-    """
-    if values.shape != (count, backbone.feature_dim):
-        raise FeatureStoreError(
-            f"The backbone {backbone.name} gave features of shape {values.shape} for {count} "
-            f"frames; ({count}, {backbone.feature_dim}) is needed"
-        )
-    with np.errstate(over="ignore"):
-        half = values.astype(np.float16)
-    if not np.isfinite(half).all():
-        limit = float(np.finfo(np.float16).max)
-        raise FeatureStoreError(
-            f"The backbone {backbone.name} gives features that are not numbers or lie outside "
-            f"±{limit:.0f}, so they cannot be stored in 16 bits; its weights are damaged"
-        )
-    return half
-
-
-def _duration(info: VideoInfo, last_pts: Sequence[int]) -> Fraction:
-    """Seconds: the container's, else the end of the last frame (as long as the one before it)."""
-    if info.duration is not None:
-        return info.duration
-    end = last_pts[-1] * info.time_base
-    if len(last_pts) == 2:
-        return end + (last_pts[1] - last_pts[0]) * info.time_base
-    return end + (1 / info.average_fps if info.average_fps else info.time_base)

@@ -29,7 +29,10 @@ def build_resources(settings: Settings, *, download_weights: bool) -> Resources:
         read_timeout=settings.media_timeout_seconds,
     )
     features = FeatureStore(
-        settings.cache_dir, max_bytes=settings.cache_max_bytes, workers=usable_processors()
+        settings.cache_dir,
+        max_bytes=settings.cache_max_bytes,
+        workers=usable_processors(),
+        decode_on_gpu=settings.decode_on_gpu,
     )
     return Resources(
         backbones=Backbones(

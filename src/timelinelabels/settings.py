@@ -82,6 +82,10 @@ class Settings(BaseSettings):
         default="auto",
         description="What networks of frames run on: auto, cpu, cuda or cuda:1; auto: a GPU if any.",
     )
+    decode_on_gpu: bool = Field(
+        default=False,
+        description="Whether a GPU that runs the networks of frames decodes their videos, too.",
+    )
     allow_custom_model_path: bool = Field(
         default=True, description="Whether a labeling config may choose weights by model_path."
     )

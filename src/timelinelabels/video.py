@@ -21,7 +21,12 @@ from typing import TYPE_CHECKING, Self
 import av
 import numpy as np
 
-from timelinelabels.containers import expected_end, open_container, video_stream
+from timelinelabels.containers import (
+    expected_end,
+    open_container,
+    open_container_on_gpu,
+    video_stream,
+)
 from timelinelabels.errors import VideoError
 from timelinelabels.frame_sampling import FrameSampling, with_need
 from timelinelabels.pictures import BoxRule, Orientation, PictureConverter, SizeRule
@@ -102,6 +107,7 @@ class VideoReader:
         sample_fps: frames a second to give, see `frame_sampling`; None gives every frame.
         batch_size: frames per batch (the last one may hold fewer).
         decoder_threads: threads that decode.
+        gpu: "cuda" or "cuda:1": what decodes, where it can; None: the processor.
 
     Raises:
         VideoError: on entering, if the file cannot be opened or nothing in it can be decoded.
@@ -110,6 +116,8 @@ class VideoReader:
 
     info: VideoInfo
     """Known from entering on."""
+    decoded_on_gpu: bool
+    """Whether a GPU decodes what it can of this video; known from entering on."""
 
     def __init__(
         self,
@@ -120,6 +128,7 @@ class VideoReader:
         sample_fps: Fraction | None = None,
         batch_size: int = 8,
         decoder_threads: int = 1,
+        gpu: str | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
@@ -130,10 +139,13 @@ class VideoReader:
         self._sampling: FrameSampling | None = None  # from the first frame on
         self._batch_size = batch_size
         self._decoder_threads = decoder_threads
+        self._gpu = gpu
         self._batches: Iterator[FrameBatch] | None = None
 
     def __enter__(self) -> Self:
-        self._container = open_container(self._path)
+        on_gpu = open_container_on_gpu(self._path, self._gpu) if self._gpu else None
+        self._container = on_gpu or open_container(self._path)
+        self.decoded_on_gpu = on_gpu is not None
         try:
             self._stream = video_stream(self._path, self._container, threads=self._decoder_threads)
             self._clock = StreamClock(self._path, self._stream)

@@ -88,6 +88,10 @@ class Backbone(Protocol):
         """How many frames to give to one call of `embed`; any number is accepted."""
 
     @property
+    def device(self) -> str:
+        """What `embed` computes on, as torch names it: "cpu", "cuda:0"."""
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """Of the columns of `class_probabilities`, in order."""
 

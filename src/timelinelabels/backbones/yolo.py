@@ -120,6 +120,19 @@ class YoloBackbone:
         """Frames that suit one call of `embed`; for another device than a processor, it is asked."""
         return 8 if self._device == "cpu" else self._built().size
 
+    @property
+    def device(self) -> str:
+        """What `embed` computes on, as torch names it; for another than a processor, it is asked.
+
+        Raises:
+            SettingsError: there is no such device.
+        """
+        if self._device == "cpu":
+            return self._device
+        from timelinelabels.backbones.devices import chosen_device
+
+        return str(chosen_device(self._device))
+
     def embed(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The input of the last linear layer for each frame.
 

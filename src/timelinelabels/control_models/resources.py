@@ -16,7 +16,8 @@ from timelinelabels.backbones import (
     resolve_weights,
 )
 from timelinelabels.content_hash import known_content_hash
-from timelinelabels.features import Features, FeatureStore, Progress
+from timelinelabels.feature_making import Progress
+from timelinelabels.features import Features, FeatureStore
 from timelinelabels.labelstudio.media import MediaResolver
 from timelinelabels.model_registry import ModelRegistry
 
