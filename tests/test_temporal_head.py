@@ -91,8 +91,8 @@ def test_inputs_show_what_moves_and_what_is_not_always_there():
     inputs = StepInputs.fit([video])
     described = inputs(video)
     assert described.shape == (100, inputs.width)
-    components = inputs.projection.shape[1]
-    motion, foreground = described[:, components:-CELLS], described[:, -CELLS:]
+    assert inputs.width == inputs.leading + 2 * CELLS
+    motion, foreground = described[:, inputs.leading : -CELLS], described[:, -CELLS:]
     assert set(np.argsort(motion[:, 7])[-2:]) == {50, 60}
     assert np.flatnonzero(foreground[:, 7] > foreground[0, 7] + 1).tolist() == list(range(50, 60))
     assert not motion[:, 8].any()

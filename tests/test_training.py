@@ -12,7 +12,9 @@ from temporal_videos import LABELS, NAMES, easy_video
 from timelinelabels.errors import TrainingError
 from timelinelabels.metrics.frames import FrameScores
 from timelinelabels.neural_nets.fitting import UPDATES
+from timelinelabels.thumbnails import CELLS
 from timelinelabels.training import HELD_OUT_FROM, Example, HeadParameters, train_head
+from timelinelabels.training.lessons import Lesson, labels_exclude_each_other
 from timelinelabels.training.side_by_side import Budget, run_side_by_side
 
 QUICK = HeadParameters(epochs=4, hidden_size=8)
@@ -111,7 +113,9 @@ def test_a_network_that_a_person_names_is_the_one_that_is_trained(kind):
 
 def test_epochs_and_thresholds_end_the_training():
     def fits(**options):
-        return train_head(examples(2), NAMES, HeadParameters(**options)).fits.values()
+        found = train_head(examples(2), NAMES, HeadParameters(**options)).fits
+        assert found["trees"].stopped_by == "trees"  # which have no epochs
+        return [found["tcn"], found["lstm"]]
 
     assert {(fit.epochs, fit.stopped_by) for fit in fits(epochs=2)} == {(2, "epochs")}
     assert {fit.stopped_by for fit in fits(f1_threshold=0.01)} == {"f1"}
@@ -236,3 +240,45 @@ def test_all_epochs_are_reported_with_their_stage():
 
 
 assert len(NAMES) == LABELS
+
+
+def test_labels_that_never_meet_exclude_each_other():
+    def lesson(*rows, judged=None):
+        targets = np.array(rows, np.float32)
+        times = np.arange(len(rows)) * 0.2
+        video = replace(
+            easy_video(0)[0],
+            features=np.zeros((len(rows), 4)),
+            thumbnails=np.zeros((len(rows), CELLS), np.uint8),
+            times=times,
+        )
+        return Lesson.of(replace(examples(1)[0], video=video, targets=targets, judged=judged))
+
+    apart = [[1, 0]] * 60 + [[0, 0]] * 20 + [[0, 1]] * 60
+    together = [[1, 1]] * 30
+    assert labels_exclude_each_other([lesson(*apart)])
+    assert labels_exclude_each_other([lesson(*apart, [1, 1])])  # a boundary, not a rule
+    assert not labels_exclude_each_other([lesson(*apart), lesson(*together)])
+    assert not labels_exclude_each_other([lesson([0, 0], [0, 0])])
+    judged = np.array([True] * len(apart) + [False] * 30)
+    assert labels_exclude_each_other([lesson(*apart, *together, judged=judged)])
+
+
+def test_where_labels_exclude_each_other_they_share_one_probability():
+    given = examples(2)
+    apart = [
+        replace(
+            one,
+            targets=np.eye(len(NAMES), dtype=np.float32)[
+                np.arange(len(one.targets)) * len(NAMES) // len(one.targets)
+            ],
+        )
+        for one in given
+    ]
+    together = [replace(one, targets=np.ones_like(one.targets)) for one in given]
+    for lessons, exclusive in ((apart, True), (together, False)):
+        head = train_head(lessons, NAMES, HeadParameters()).head
+        for kind in ("tcn", "lstm"):
+            said = head.networks[kind].predict(head.inputs(given[0].video))
+            assert head.networks[kind].exclusive == exclusive
+            assert (said.sum(axis=1).max() <= 1 + 1e-5) == exclusive

@@ -27,16 +27,17 @@ class BaseNN(nn.Module):
 
     Args:
         sequence_size: rows in a training sequence.
+        exclusive: whether at most one label holds at a time.
         arguments: the other arguments that the network's own constructor was called with.
     """
 
     # Sequences in a training window: as much context as the network makes use of.
     window_sequences: ClassVar[int] = 1
 
-    def __init__(self, *, sequence_size: int, **arguments: Any) -> None:
+    def __init__(self, *, sequence_size: int, exclusive: bool, **arguments: Any) -> None:
         super().__init__()
-        self.sequence_size = sequence_size
-        arguments["sequence_size"] = sequence_size
+        self.sequence_size, self.exclusive = sequence_size, exclusive
+        arguments |= {"sequence_size": sequence_size, "exclusive": exclusive}
         self.arguments = arguments  # what `load` calls the constructor with
         self._label_map: dict[str, int] = {}
 
@@ -47,6 +48,16 @@ class BaseNN(nn.Module):
     @abstractmethod
     def predict(self, sequence: Array) -> npt.NDArray[np.float32]:
         """Probabilities (T, C) of a whole video's features (T, D)."""
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Probabilities (..., C) of logits (..., C).
+
+        Where labels exclude each other they share one with "no label", whose logit is 0 (softmax);
+        else each has its own (sigmoid).
+        """
+        if not self.exclusive:
+            return torch.sigmoid(logits)
+        return with_no_label(logits).softmax(dim=-1)[..., 1:]
 
     def stages(self, features: Tensor, mask: Tensor | None = None) -> Sequence[Tensor]:
         """Logits (B, T, C) of each stage of refinement, the last of which `forward` gives.
@@ -111,6 +122,11 @@ class BaseNN(nn.Module):
         It is read anew each time (milliseconds): a copy kept in memory could go stale.
         """
         return cls.load(model_path) if Path(model_path).is_file() else None
+
+
+def with_no_label(logits: Tensor) -> Tensor:
+    """Logits (..., 1 + C) of "no label", which is 0, and of the C labels, which are given (..., C)."""
+    return torch.cat([torch.zeros_like(logits[..., :1]), logits], dim=-1)
 
 
 def rebuild(

@@ -1,9 +1,10 @@
 """The one training loop: `partial_fit` trains a temporal network on windows of many videos.
 
-AdamW on the binary cross-entropy of each label, in which a rare label's positives weigh more, and on
-the truncated mean squared error between neighbouring rows that MS-TCN smooths with (Abu Farha and Gall,
-CVPR 2019). The weights that are kept are a running mean of the last updates' (Polyak and Juditsky,
-1992): they are better than any single update's, so training can stop at any moment.
+AdamW on the binary cross-entropy of each label (where labels exclude each other: on the cross-entropy over
+all of them and "no label"), in which a rare label's positives weigh more, and on the truncated mean squared
+error between neighbouring rows that MS-TCN smooths with (Abu Farha and Gall, CVPR 2019).
+The weights that are kept are a running mean of the last updates' (Polyak and Juditsky, 1992): they are
+better than any single update's, so training can stop at any moment.
 
 Random numbers come from generators of their own, so that equal data give equal weights, in however many
 threads networks are trained side by side.
@@ -21,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from timelinelabels.metrics import FrameScores, frame_scores
-from timelinelabels.neural_nets.base import Array, BaseNN
+from timelinelabels.neural_nets.base import Array, BaseNN, with_no_label
 from timelinelabels.neural_nets.dropout import forget_dropout, seed_dropout
 from timelinelabels.neural_nets.random_windows import RandomWindows
 from timelinelabels.neural_nets.running_mean import RunningMean
@@ -35,6 +36,7 @@ WARM_UP = 20  # updates over which the learning rate rises
 MAX_POSITIVE_WEIGHT = 10.0
 SMOOTHING = 0.15  # weight of the smoothing loss, and the step in log probability at which it is cut
 TRUNCATED_AT = 4.0
+EXCLUSIVE_SCALE = 0.5  # of a cross-entropy over all labels, beside the smoothing loss
 LARGEST_GRADIENT = 1.0
 
 
@@ -42,12 +44,12 @@ LARGEST_GRADIENT = 1.0
 class Fit:
     """What one call of `partial_fit` did."""
 
-    # Begun passes over the data, and updates of the weights.
+    # Begun passes over the data, and updates of the weights; of a forest, its trees.
     epochs: int
     updates: int
     # Of the last whole epoch: on the unseen videos, or else on the windows that were trained on.
     scores: FrameScores
-    # "f1", "accuracy", "patience", "epochs", "updates" or "time".
+    # "f1", "accuracy", "patience", "epochs", "updates" or "time"; "trees" of a forest that is whole.
     stopped_by: str
 
 
@@ -157,8 +159,7 @@ def partial_fit(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda update: min(1.0, (update + 1) / WARM_UP)
     )
-    weight = positive_weights(targets)
-    mean = RunningMean(network)
+    weight, mean = positive_weights(targets), RunningMean(network)
     seed_dropout(network, seed)
     network.train()
     planned = min(updates, epochs * windows.updates_an_epoch)
@@ -171,14 +172,15 @@ def partial_fit(
     for update in range(1, planned + 1):
         features, wanted, valid, counted = windows.batch()
         stages = network.stages(features, valid)
-        optimizer.zero_grad(set_to_none=True)
-        _loss(stages, wanted, counted, weight).backward()  # type: ignore[no-untyped-call]
+        optimizer.zero_grad()
+        loss = _loss(stages, wanted, counted, weight, exclusive=network.exclusive)
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(parameters, LARGEST_GRADIENT)
         optimizer.step()
         schedule.step()
         mean.add(update)
         if unseen is None:
-            said.append(stages[-1].detach()[counted] >= 0)
+            said.append(network.probabilities(stages[-1].detach()[counted]) >= 0.5)
             true.append(wanted[counted] >= 0.5)
         if update % windows.updates_an_epoch == 0 or update == planned:
             epoch += 1
@@ -232,19 +234,29 @@ def _as_list(arrays: Array | Sequence[Array]) -> list[Array]:
     return [arrays] if isinstance(arrays, np.ndarray) else list(arrays)
 
 
-def _loss(stages: Sequence[Tensor], wanted: Tensor, counted: Tensor, weight: Tensor) -> Tensor:
+def _loss(
+    stages: Sequence[Tensor], wanted: Tensor, counted: Tensor, weight: Tensor, *, exclusive: bool
+) -> Tensor:
     """The loss of all stages over the rows of the mask `counted` (B, T)."""
     weights = counted[..., None].to(wanted.dtype)
     both = weights[:, 1:] * weights[:, :-1]
     # Where no row of the windows counts, the loss is 0, not a division by 0.
-    cells = weights.sum().clamp(min=1) * wanted.shape[2]
+    rows = weights.sum().clamp(min=1)
     pairs = both.sum().clamp(min=1) * wanted.shape[2]
     total = torch.zeros(())
     for logits in stages:
-        wrong = functional.binary_cross_entropy_with_logits(
-            logits, wanted, weight=weights, pos_weight=weight, reduction="sum"
-        )
-        said = functional.logsigmoid(logits)
+        if exclusive:
+            shares = with_no_label(logits).log_softmax(dim=-1)
+            nothing = (1 - wanted.sum(dim=-1, keepdim=True)).clamp(min=0)
+            wrong = -(torch.cat([nothing, wanted * weight], dim=-1) * shares * weights).sum()
+            total = total + EXCLUSIVE_SCALE * wrong / rows
+            said = shares[..., 1:]
+        else:
+            wrong = functional.binary_cross_entropy_with_logits(
+                logits, wanted, weight=weights, pos_weight=weight, reduction="sum"
+            )
+            total = total + wrong / (rows * wanted.shape[2])
+            said = functional.logsigmoid(logits)
         step = (said[:, 1:] - said[:, :-1].detach()).square().clamp(max=TRUNCATED_AT**2)
-        total = total + wrong / cells + SMOOTHING * (step * both).sum() / pairs
+        total = total + SMOOTHING * (step * both).sum() / pairs
     return total

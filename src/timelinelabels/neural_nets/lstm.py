@@ -19,7 +19,7 @@ PREDICT_ROWS = 8192  # rows reduced at once in `predict`: bounds memory whatever
 class MultiLabelLSTM(BaseNN):
     """Fully connected → layer norm → dropout → bidirectional LSTM → a logit for each label.
 
-    Several labels may hold at once, so each has its own sigmoid and binary cross-entropy.
+    Where several labels may hold at once, each has its own sigmoid and binary cross-entropy.
 
     Args:
         input_size: D, numbers that describe a row (a frame, or a step of time).
@@ -29,6 +29,7 @@ class MultiLabelLSTM(BaseNN):
         sequence_size: rows in a training sequence; a window is `window_sequences` of them.
         dropout: share of reduced features dropped in training.
         input_dropout: share of the inputs dropped in training.
+        exclusive: whether at most one label holds at a time.
     """
 
     window_sequences = 4
@@ -43,6 +44,7 @@ class MultiLabelLSTM(BaseNN):
         sequence_size: int = 16,
         dropout: float = 0.4,
         input_dropout: float = 0.2,
+        exclusive: bool = False,
     ) -> None:
         super().__init__(
             input_size=input_size,
@@ -52,6 +54,7 @@ class MultiLabelLSTM(BaseNN):
             sequence_size=sequence_size,
             dropout=dropout,
             input_dropout=input_dropout,
+            exclusive=exclusive,
         )
         self.output_size = output_size
         reduced = 2 * hidden_size
@@ -160,14 +163,14 @@ class MultiLabelLSTM(BaseNN):
             ]
         )
         if length <= size:
-            return np.asarray(torch.sigmoid(self.relate(reduced[None]))[0].numpy())
+            return np.asarray(self.probabilities(self.relate(reduced[None]))[0].numpy())
         starts = torch.tensor(window_starts(length, size, size - max(1, size // 2), whole=True))
         weight = 1.0 - (torch.arange(size) - (size - 1) / 2).abs() / ((size + 1) / 2)
         total = torch.zeros(length, self.output_size)
         weights = torch.zeros(length, 1)
         for chunk in torch.split(starts, max(1, PREDICT_ROWS // size)):
             rows = chunk[:, None] + torch.arange(size)[None, :]
-            values = torch.sigmoid(self.relate(reduced[rows])) * weight[None, :, None]
+            values = self.probabilities(self.relate(reduced[rows])) * weight[None, :, None]
             total.index_add_(0, rows.flatten(), values.flatten(0, 1))
             weights.index_add_(0, rows.flatten(), weight.repeat(len(chunk))[:, None])
         return np.asarray((total / weights).clamp(0, 1).numpy())

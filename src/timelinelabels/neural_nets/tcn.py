@@ -19,7 +19,7 @@ class MultiStageTCN(BaseNN):
     """Dilated residual convolutions, and stages that refine the probabilities of the stage before.
 
     After MS-TCN (Abu Farha and Gall, "MS-TCN: Multi-Stage Temporal Convolutional Network for Action
-    Segmentation", CVPR 2019), with a sigmoid for each label in place of the softmax.
+    Segmentation", CVPR 2019), with a sigmoid for each label where several may hold at once.
 
     Args:
         input_size: D, numbers that describe a row.
@@ -29,6 +29,7 @@ class MultiStageTCN(BaseNN):
         sequence_size: rows in a training sequence.
         dropout: share of a layer's output dropped in training.
         input_dropout: share of the inputs dropped in training.
+        exclusive: whether at most one label holds at a time.
     """
 
     window_sequences = 16
@@ -43,6 +44,7 @@ class MultiStageTCN(BaseNN):
         sequence_size: int = 16,
         dropout: float = 0.3,
         input_dropout: float = 0.2,
+        exclusive: bool = False,
     ) -> None:
         super().__init__(
             input_size=input_size,
@@ -52,6 +54,7 @@ class MultiStageTCN(BaseNN):
             sequence_size=sequence_size,
             dropout=dropout,
             input_dropout=input_dropout,
+            exclusive=exclusive,
         )
         self.output_size = output_size
         self.input_dropout = Dropout(input_dropout)
@@ -68,7 +71,7 @@ class MultiStageTCN(BaseNN):
         logits = self.first(self.input_dropout(features * valid), valid)
         every = [logits]
         for stage in self.refinements:
-            logits = stage(torch.sigmoid(logits) * valid, valid)
+            logits = stage(self.probabilities(logits) * valid, valid)
             every.append(logits)
         return every
 
@@ -84,7 +87,7 @@ class MultiStageTCN(BaseNN):
         if len(sequence) == 0:
             return np.zeros((0, self.output_size), dtype=np.float32)
         features = torch.from_numpy(np.asarray(sequence, dtype=np.float32))[None]
-        return np.asarray(torch.sigmoid(self(features))[0].numpy())
+        return np.asarray(self.probabilities(self(features))[0].numpy())
 
 
 class _Stage(nn.Module):

@@ -26,7 +26,7 @@ from timelinelabels.temporal_head.inputs import StepInputs, VideoSequence
 from timelinelabels.temporal_head.label_rules import LabelRule
 from timelinelabels.temporal_head.time_steps import TimeSteps
 
-FORMAT = "temporal head 1"
+FORMAT = "temporal head 2"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,12 +1,15 @@
 """What a temporal network reads of each step: what is seen, what moves, and where.
 
-Three blocks of numbers, each a fixed function fitted on the training videos:
+Four blocks of numbers, each a fixed function fitted on the training videos:
 
 - the backbone's features, standardised, in their `COMPONENTS` directions of greatest variance
   (principal components): a few videos cannot teach 1280 weights a channel;
+- moments: where in the picture something is and moves, how large and how long it is (`moments`);
 - motion: by how much each cell of the thumbnail changed since the step before;
 - foreground: by how much each cell differs from its median over the whole video, which shows a fixed
   camera where people are, and means little under a moving one.
+
+The first two blocks are few numbers, each with a meaning of its own, and trees read only those.
 
 Why these: docs/decisions/0010-temporal-head.md.
 """
@@ -19,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from timelinelabels.temporal_head.moments import MOMENTS, moments_of
 from timelinelabels.temporal_head.time_steps import TimeSteps
 
 Floats = npt.NDArray[np.float32]
@@ -80,7 +84,12 @@ class StepInputs:
     @property
     def width(self) -> int:
         """Numbers that describe a step."""
-        return self.projection.shape[1] + len(self.motion_mean) + len(self.foreground_mean)
+        return self.leading + len(self.motion_mean) + len(self.foreground_mean)
+
+    @property
+    def leading(self) -> int:
+        """Of those, the components and the moments, which come first."""
+        return self.projection.shape[1] + MOMENTS
 
     def __call__(self, video: VideoSequence) -> Floats:
         """(S, width) of a video's steps."""
@@ -96,6 +105,7 @@ class StepInputs:
         return np.concatenate(
             [
                 steps.pool(seen),
+                moments_of(motion, foreground),
                 (motion - self.motion_mean) / self.scales[0],
                 (foreground - self.foreground_mean) / self.scales[1],
             ],

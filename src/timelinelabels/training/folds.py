@@ -17,7 +17,13 @@ from timelinelabels.training.side_by_side import Budget, Job, Progress, run_side
 FOLDS = 4
 
 # What `auto` chooses from: kinds whose probabilities are averaged. Of equals, the first is taken.
-CANDIDATES: tuple[tuple[str, ...], ...] = (("lstm", "tcn"), ("tcn",), ("lstm",))
+CANDIDATES: tuple[tuple[str, ...], ...] = (
+    ("lstm", "tcn", "trees"),
+    ("lstm", "tcn"),
+    ("trees",),
+    ("tcn",),
+    ("lstm",),
+)
 
 
 def predict_held_out(
@@ -26,6 +32,7 @@ def predict_held_out(
     *,
     kinds: Sequence[str],
     parameters: HeadParameters,
+    exclusive: bool,
     budget: Budget,
     progress: Progress,
 ) -> tuple[HeldOut, dict[str, list[Fit]]]:
@@ -38,7 +45,7 @@ def predict_held_out(
     jobs: list[list[Job]] = []
     for number in range(max(folds) + 1):
         learned, held_back = _parted(ordered, [fold == number for fold in folds])
-        head = untrained_head(learned, labels, kinds, parameters)
+        head = untrained_head(learned, labels, kinds, parameters, exclusive=exclusive)
         unseen = videos_of(held_back, head)
         trials.append((head, unseen))
         jobs.append(fits_of(videos_of(learned, head), head, parameters, unseen=unseen))

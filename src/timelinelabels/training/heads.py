@@ -8,6 +8,7 @@ import torch
 
 from timelinelabels.neural_nets import (
     BaseNN,
+    ExtraTrees,
     Fit,
     MultiLabelLSTM,
     MultiStageTCN,
@@ -22,20 +23,41 @@ from timelinelabels.training.side_by_side import Job, Progress
 
 SEED = 0
 
-# The one that takes longest first: what is short fills the gaps at the end.
 NETWORKS: dict[str, type[MultiLabelLSTM] | type[MultiStageTCN]] = {
     "tcn": MultiStageTCN,
     "lstm": MultiLabelLSTM,
 }
+TREES = "trees"
+
+# The one that takes longest first: what is short fills the gaps at the end.
+KINDS = (*NETWORKS, TREES)
 
 
 def untrained_head(
-    items: Sequence[Lesson], labels: int, kinds: Sequence[str], parameters: HeadParameters
+    items: Sequence[Lesson],
+    labels: int,
+    kinds: Sequence[str],
+    parameters: HeadParameters,
+    *,
+    exclusive: bool,
 ) -> TemporalHead:
-    """A head with untrained networks, whose inputs are fitted on these videos."""
+    """A head with untrained networks, whose inputs are fitted on these videos.
+
+    Args:
+        items: the videos.
+        labels: C.
+        kinds: of networks.
+        parameters: of networks.
+        exclusive: whether at most one label holds at a time.
+    """
     inputs = StepInputs.fit([item.example.video for item in items])
     networks: dict[str, BaseNN] = {}
     for kind in kinds:
+        if kind == TREES:
+            networks[kind] = ExtraTrees(
+                inputs.width, labels, leading=inputs.leading, exclusive=exclusive
+            )
+            continue
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
             networks[kind] = NETWORKS[kind](
@@ -44,6 +66,7 @@ def untrained_head(
                 hidden_size=parameters.hidden_size,
                 num_layers=parameters.num_layers,
                 sequence_size=parameters.sequence_size,
+                exclusive=exclusive,
             )
     return TemporalHead(
         label_map={},
@@ -70,6 +93,8 @@ def fits_of(
         unseen = None
 
     def fit(kind: str, network: BaseNN, deadline: float | None, progress: Progress) -> Fit:
+        if isinstance(network, ExtraTrees):
+            return network.learn(videos, unseen=unseen, deadline=deadline, seed=SEED)
         known = kind in updates
         return partial_fit(
             network,

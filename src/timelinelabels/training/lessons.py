@@ -1,6 +1,7 @@
 """What a training is given: annotated videos, and the parameters of the labeling config."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,3 +58,15 @@ class Lesson:
     def truth(self) -> str:
         """A hash of what is taken as true."""
         return hashlib.sha256(self.targets.tobytes() + self.judged.tobytes()).hexdigest()[:16]
+
+
+OVERLAP = (
+    0.02  # share of labelled steps up to which two labels at once are taken for an unsure boundary
+)
+
+
+def labels_exclude_each_other(items: Sequence[Lesson]) -> bool:
+    """Whether people practically never gave two labels to one moment."""
+    counts = np.concatenate([(item.targets >= 0.5).sum(axis=1)[item.judged] for item in items])
+    labelled = int((counts >= 1).sum())
+    return labelled > 0 and int((counts >= 2).sum()) <= OVERLAP * labelled

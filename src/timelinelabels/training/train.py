@@ -23,8 +23,13 @@ from timelinelabels.temporal_head import TemporalHead
 from timelinelabels.training.champion import HeldOutVideo
 from timelinelabels.training.conclusions import outcome
 from timelinelabels.training.folds import predict_held_out, updates_that_held
-from timelinelabels.training.heads import NETWORKS, fits_of, untrained_head, videos_of
-from timelinelabels.training.lessons import Example, HeadParameters, Lesson
+from timelinelabels.training.heads import KINDS, fits_of, untrained_head, videos_of
+from timelinelabels.training.lessons import (
+    Example,
+    HeadParameters,
+    Lesson,
+    labels_exclude_each_other,
+)
 from timelinelabels.training.side_by_side import Budget, Progress, run_side_by_side
 
 HELD_OUT_FROM = 3  # videos
@@ -79,7 +84,8 @@ def train_head(
         )
     budget = Budget.of_seconds(max_seconds)
     ordered = [Lesson.of(example) for example in sorted(examples, key=_content_order)]
-    kinds = tuple(NETWORKS) if parameters.type == "auto" else (parameters.type,)
+    kinds = KINDS if parameters.type == "auto" else (parameters.type,)
+    exclusive = labels_exclude_each_other(ordered)
     held_out, fold_fits = None, dict[str, list[Fit]]()
     if len({item.example.media_hash for item in ordered}) >= HELD_OUT_FROM:
         held_out, fold_fits = predict_held_out(
@@ -87,6 +93,7 @@ def train_head(
             len(labels),
             kinds=kinds,
             parameters=parameters,
+            exclusive=exclusive,
             budget=budget,
             progress=_staged(on_epoch, "on some videos, to judge by the others"),
         )
@@ -96,6 +103,7 @@ def train_head(
         len(labels),
         kinds=kinds,
         parameters=parameters,
+        exclusive=exclusive,
         updates={kind: updates_that_held(fold_fits[kind]) for kind in kinds if kind in fold_fits},
         budget=budget,
         progress=_staged(on_epoch, "on all videos"),
@@ -129,12 +137,13 @@ def _learn(
     *,
     kinds: Sequence[str],
     parameters: HeadParameters,
+    exclusive: bool,
     updates: Mapping[str, int],
     budget: Budget,
     progress: Progress,
 ) -> tuple[TemporalHead, dict[str, Fit]]:
     """Train on all videos; where `updates` says how long for a kind, no score ends it earlier."""
-    head = untrained_head(ordered, labels, kinds, parameters)
+    head = untrained_head(ordered, labels, kinds, parameters, exclusive=exclusive)
     jobs = fits_of(videos_of(ordered, head), head, parameters, updates=updates)
     fits = run_side_by_side(jobs, budget, progress)
     return head, dict(zip(head.networks, fits, strict=True))
