@@ -22,6 +22,7 @@ from results import write_section
 from timelinelabels.neural_nets.fitting import UPDATES
 from timelinelabels.temporal_head import StepInputs, VideoSequence, label_rules
 from timelinelabels.temporal_head.calibration import identity_calibration
+from timelinelabels.temporal_head.moments import MOMENTS
 from timelinelabels.temporal_head.time_steps import STEP_SECONDS, TimeSteps
 
 Change = tuple[str, object]
@@ -73,6 +74,14 @@ def _searched(probabilities, targets, halves):
     ]
 
 
+def _no_moments(motion: np.ndarray, foreground: np.ndarray) -> np.ndarray:
+    return np.zeros((len(motion), MOMENTS), np.float32)
+
+
+def _candidates(*kinds: str) -> list[Change]:
+    return [(f"{TRAINING}.folds.CANDIDATES", (kinds,))]
+
+
 def _updates(count: int) -> list[Change]:
     return [
         (f"{module}.UPDATES", count)
@@ -87,9 +96,13 @@ VARIANTS: dict[str, list[Change]] = {
     "motion over a second": [(INPUTS_CALL, _slower_motion)],
     "16 components": [(f"{HEAD}.inputs.COMPONENTS", 16)],
     "64 components": [(f"{HEAD}.inputs.COMPONENTS", 64)],
-    "LSTM only": [(f"{TRAINING}.folds.CANDIDATES", (("lstm",),))],
-    "TCN only": [(f"{TRAINING}.folds.CANDIDATES", (("tcn",),))],
-    "mean of both, always": [(f"{TRAINING}.folds.CANDIDATES", (("lstm", "tcn"),))],
+    "without moments": [(f"{HEAD}.inputs.moments_of", _no_moments)],
+    "LSTM only": _candidates("lstm"),
+    "TCN only": _candidates("tcn"),
+    "trees only": _candidates("trees"),
+    "without trees": _candidates("lstm", "tcn"),
+    "mean of all, always": _candidates("lstm", "tcn", "trees"),
+    "each label for itself": [(f"{TRAINING}.train.labels_exclude_each_other", lambda items: False)],
     "networks chosen freely": [("timelinelabels.training.conclusions.CLEAR_GAIN", 0.0)],
     "no patience": [(f"{TRAINING}.heads.PATIENCE", UPDATES)],
     "half the updates": _updates(UPDATES // 2),

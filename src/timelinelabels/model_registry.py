@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 PREFIX = "timelinelabels-"
 WEIGHTS = "model.safetensors"
 MANIFEST = "manifest.json"
-FORMAT = 2
+FORMAT = 3
 _VERSION = re.compile(r"v(\d{4,})")
 
 

@@ -186,9 +186,9 @@ def test_an_attribute_of_ours_on_the_video_is_refused():
 
 
 def test_a_network_that_no_machine_could_train_is_refused():
-    large = 'model_classifier_hidden_size="4096" model_classifier_num_layers="16"'
+    large = 'model_classifier_hidden_size="1250" model_classifier_num_layers="16"'
     said = refusal(config_of(attributes=large))
-    assert "model_classifier_hidden_size=4096 and model_classifier_num_layers=16" in said
+    assert "model_classifier_hidden_size=1250 and model_classifier_num_layers=16" in said
     assert "at most 100,000,000" in said
     assert one(attributes='model_classifier_hidden_size="1024"').classifier.weights < 1e8
 

@@ -65,14 +65,15 @@ CLASSIFIER_TYPE = Attribute(
     values=Choice("auto", "lstm", "tcn"),
     default="auto",
     help="The temporal network: `lstm` (the guide's), `tcn` (dilated convolutions), or `auto`, which "
-    "trains both and keeps the one, or their mean, that is better on held-out videos.",
+    "trains both, and decision trees beside them, and keeps the mean or the one that is better on "
+    "held-out videos.",
 )
 EPOCHS = Attribute(
     name="model_classifier_epochs",
     values=Whole(1, 100_000),
     default=1000,
     help="Most passes over the annotated videos in one training. A training makes 80 updates at most, "
-    "each on 3.4 minutes of video: numbers above 80 change nothing.",
+    "each on 3.4 minutes of video: numbers above 80 change nothing. Trees have no passes.",
 )
 SEQUENCE_SIZE = Attribute(
     name="model_classifier_sequence_size",
@@ -83,9 +84,10 @@ SEQUENCE_SIZE = Attribute(
 )
 HIDDEN_SIZE = Attribute(
     name="model_classifier_hidden_size",
-    values=Whole(1, 4096),
+    values=Whole(1, 1250),
     default=32,
-    help="Size of the LSTM's hidden state in each direction; channels of the TCN.",
+    help="Size of the LSTM's hidden state in each direction; channels of the TCN. With more layers the "
+    "largest is smaller.",
 )
 NUM_LAYERS = Attribute(
     name="model_classifier_num_layers",
