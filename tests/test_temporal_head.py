@@ -18,6 +18,7 @@ from timelinelabels.temporal_head.calibration import (
     identity_calibration,
 )
 from timelinelabels.temporal_head.label_rules import fit_rules
+from timelinelabels.temporal_head.moments import MOMENTS
 from timelinelabels.temporal_head.time_steps import LONGEST_GAP, STEP_SECONDS, TimeSteps
 from timelinelabels.thumbnails import CELLS
 from timelinelabels.training import Example, HeadParameters, train_head
@@ -91,8 +92,12 @@ def test_inputs_show_what_moves_and_what_is_not_always_there():
     inputs = StepInputs.fit([video])
     described = inputs(video)
     assert described.shape == (100, inputs.width)
-    assert inputs.width == inputs.leading + 2 * CELLS
-    motion, foreground = described[:, inputs.leading : -CELLS], described[:, -CELLS:]
+    _, motion, foreground, moments = np.split(
+        described, np.cumsum([inputs.components, CELLS, CELLS]), axis=1
+    )
+    assert moments.shape[1] == MOMENTS
+    assert moments[50:60, 0].min() > 0
+    assert not moments[:50, 0].any()
     assert set(np.argsort(motion[:, 7])[-2:]) == {50, 60}
     assert np.flatnonzero(foreground[:, 7] > foreground[0, 7] + 1).tolist() == list(range(50, 60))
     assert not motion[:, 8].any()

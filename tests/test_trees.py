@@ -13,7 +13,7 @@ from timelinelabels.neural_nets import BaseNN, ExtraTrees, Videos
 from timelinelabels.neural_nets.fitting import positive_weights
 from timelinelabels.neural_nets.trees import TREES, with_surroundings
 
-WIDTH, LEADING = 12, 9
+WIDTH, LEADING, TRAILING = 12, 7, 2
 
 
 def lessons(count: int, *, rows: int = 200, seed: int = 0) -> Videos:
@@ -32,19 +32,23 @@ def lessons(count: int, *, rows: int = 200, seed: int = 0) -> Videos:
     return Videos(sequences=sequences, targets=targets)
 
 
+def read(rows: np.ndarray) -> np.ndarray:
+    return np.concatenate([rows[:, :LEADING], rows[:, -TRAILING:]], axis=1)
+
+
 def learned(videos: Videos, **options: object) -> ExtraTrees:
-    trees = ExtraTrees(WIDTH, videos.targets[0].shape[1], leading=LEADING)
+    trees = ExtraTrees(WIDTH, videos.targets[0].shape[1], leading=LEADING, trailing=TRAILING)
     trees.learn(videos, **options)
     return trees
 
 
 def test_the_arrays_say_what_scikit_learns_forest_says() -> None:
     videos, unseen = lessons(4), lessons(1, seed=1)
-    rows = np.concatenate([with_surroundings(one[:, :LEADING]) for one in videos.sequences])
+    rows = np.concatenate([with_surroundings(read(one)) for one in videos.sequences])
     forest = ExtraTreesClassifier(TREES, min_samples_leaf=10, max_features=0.1, random_state=0).fit(
         rows, np.concatenate(list(videos.targets)) >= 0.5
     )
-    theirs = forest.predict_proba(with_surroundings(unseen.sequences[0][:, :LEADING]))
+    theirs = forest.predict_proba(with_surroundings(read(unseen.sequences[0])))
     weights = positive_weights(list(videos.targets)).numpy()
 
     said = learned(videos).predict(unseen.sequences[0])
@@ -97,7 +101,7 @@ def test_rows_that_say_nothing_are_left_out() -> None:
 
 
 def test_time_that_has_run_out_leaves_the_trees_that_were_grown() -> None:
-    trees = ExtraTrees(WIDTH, 4, leading=LEADING)
+    trees = ExtraTrees(WIDTH, 4, leading=LEADING, trailing=TRAILING)
     fit = trees.learn(lessons(3), deadline=time.monotonic())
     assert fit.stopped_by == "time"
     assert fit.updates == len(trees.roots) == 10
@@ -106,7 +110,7 @@ def test_time_that_has_run_out_leaves_the_trees_that_were_grown() -> None:
 
 def test_many_rows_are_thinned_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("timelinelabels.neural_nets.trees._MOST_ROWS", 300)
-    rows, targets = ExtraTrees(WIDTH, 4, leading=LEADING)._examples(lessons(4))
+    rows, targets = ExtraTrees(WIDTH, 4, leading=LEADING, trailing=TRAILING)._examples(lessons(4))
     assert len(rows) == len(targets) == 300
     assert lessons(1, seed=4).scores_of(learned(lessons(4))).f1 > 0.5
 

@@ -49,6 +49,10 @@ class BaseNN(nn.Module):
     def predict(self, sequence: Array) -> npt.NDArray[np.float32]:
         """Probabilities (T, C) of a whole video's features (T, D)."""
 
+    def reads(self, features: Tensor) -> Tensor:
+        """Of features (..., D) the leading ones that the network reads: trees read others, too."""
+        return features[..., : self.arguments["input_size"]]
+
     def probabilities(self, logits: Tensor) -> Tensor:
         """Probabilities (..., C) of logits (..., C).
 

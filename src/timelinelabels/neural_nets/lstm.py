@@ -22,7 +22,7 @@ class MultiLabelLSTM(BaseNN):
     Where several labels may hold at once, each has its own sigmoid and binary cross-entropy.
 
     Args:
-        input_size: D, numbers that describe a row (a frame, or a step of time).
+        input_size: leading numbers of a row (a frame, or a step of time) that are read.
         output_size: C, number of labels.
         hidden_size: size of the LSTM state in each direction.
         num_layers: LSTM layers.
@@ -69,7 +69,7 @@ class MultiLabelLSTM(BaseNN):
 
     def reduce(self, features: Tensor) -> Tensor:
         """Features (..., D) → what the LSTM reads (..., 2 · hidden_size), row by row."""
-        reduced = self.layer_norm(self.fc_input(self.input_dropout(features.float())))
+        reduced = self.layer_norm(self.fc_input(self.input_dropout(self.reads(features).float())))
         return cast(Tensor, self.dropout(torch.relu(reduced)))
 
     def relate(self, reduced: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -22,7 +22,7 @@ class MultiStageTCN(BaseNN):
     Segmentation", CVPR 2019), with a sigmoid for each label where several may hold at once.
 
     Args:
-        input_size: D, numbers that describe a row.
+        input_size: leading numbers of a row that are read.
         output_size: C, number of labels.
         hidden_size: channels of the convolutions.
         num_layers: stages of refinement after the first stage.
@@ -68,7 +68,7 @@ class MultiStageTCN(BaseNN):
         if mask is None:
             mask = torch.ones(features.shape[:2], dtype=torch.bool)
         valid = mask[..., None].to(features.dtype)
-        logits = self.first(self.input_dropout(features * valid), valid)
+        logits = self.first(self.input_dropout(self.reads(features) * valid), valid)
         every = [logits]
         for stage in self.refinements:
             logits = stage(self.probabilities(logits) * valid, valid)

@@ -37,7 +37,8 @@ class ExtraTrees(BaseNN):
     Args:
         input_size: D, numbers that describe a row.
         output_size: C, number of labels.
-        leading: of the D numbers, how many are read; the others say too much about too little.
+        leading: of the D numbers, how many of the first are read,
+        trailing: and how many of the last; the others say too much about too little.
         nodes: of all trees together; 0 before `learn`.
         trees: that were grown.
     """
@@ -55,6 +56,7 @@ class ExtraTrees(BaseNN):
         output_size: int,
         *,
         leading: int,
+        trailing: int = 0,
         nodes: int = 0,
         trees: int = 0,
         sequence_size: int = 1,
@@ -64,12 +66,13 @@ class ExtraTrees(BaseNN):
             input_size=input_size,
             output_size=output_size,
             leading=leading,
+            trailing=trailing,
             nodes=nodes,
             trees=trees,
             sequence_size=sequence_size,
             exclusive=exclusive,
         )
-        self.output_size, self.leading = output_size, leading
+        self.output_size, self.leading, self.trailing = output_size, leading, trailing
         # Where a node's two followers stand; a leaf follows itself, so that all may go on to the end.
         self.register_buffer("roots", torch.zeros(trees, dtype=torch.int32))
         self.register_buffer("followers", torch.zeros(nodes, 2, dtype=torch.int32))
@@ -132,7 +135,7 @@ class ExtraTrees(BaseNN):
 
     def predict(self, sequence: Array) -> npt.NDArray[np.float32]:
         """Probabilities (T, C) of features (T, D)."""
-        rows = with_surroundings(sequence[:, : self.leading])
+        rows = self._rows(sequence)
         paths = _Paths(
             roots=self.roots.numpy(),
             followers=self.followers.numpy().ravel(),
@@ -149,6 +152,13 @@ class ExtraTrees(BaseNN):
         bent: npt.NDArray[np.float32] = odds / (odds + 1 - said)
         return bent
 
+    def _rows(self, sequence: Array) -> npt.NDArray[np.float32]:
+        """What is read of features (T, D), with their surroundings."""
+        last = sequence.shape[1] - self.trailing
+        return with_surroundings(
+            np.concatenate([sequence[:, : self.leading], sequence[:, last:]], axis=1)
+        )
+
     def _examples(self, videos: Videos) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
         """Rows with their surroundings (N, …) and targets (N, C), at most `_MOST_ROWS`."""
         counted = videos.judged or [np.ones(len(item), bool) for item in videos.targets]
@@ -161,7 +171,7 @@ class ExtraTrees(BaseNN):
         for sequence, wanted, mask in zip(videos.sequences, videos.targets, counted, strict=True):
             places = np.flatnonzero(mask)
             places = places[kept[before : before + len(places)]]
-            rows.append(with_surroundings(sequence[:, : self.leading])[places])
+            rows.append(self._rows(sequence)[places])
             targets.append(wanted[places] >= 0.5)
             before += int(mask.sum())
         return np.concatenate(rows), np.concatenate(targets)

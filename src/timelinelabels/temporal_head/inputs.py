@@ -4,12 +4,12 @@ Four blocks of numbers, each a fixed function fitted on the training videos:
 
 - the backbone's features, standardised, in their `COMPONENTS` directions of greatest variance
   (principal components): a few videos cannot teach 1280 weights a channel;
-- moments: where in the picture something is and moves, how large and how long it is (`moments`);
 - motion: by how much each cell of the thumbnail changed since the step before;
 - foreground: by how much each cell differs from its median over the whole video, which shows a fixed
-  camera where people are, and means little under a moving one.
+  camera where people are, and means little under a moving one;
+- moments: where in the picture something is and moves, how large and how long it is (`moments`).
 
-The first two blocks are few numbers, each with a meaning of its own, and trees read only those.
+Networks read the first three blocks, trees the first and the last.
 
 Why these: docs/decisions/0010-temporal-head.md.
 """
@@ -84,12 +84,12 @@ class StepInputs:
     @property
     def width(self) -> int:
         """Numbers that describe a step."""
-        return self.leading + len(self.motion_mean) + len(self.foreground_mean)
+        return self.components + len(self.motion_mean) + len(self.foreground_mean) + MOMENTS
 
     @property
-    def leading(self) -> int:
-        """Of those, the components and the moments, which come first."""
-        return self.projection.shape[1] + MOMENTS
+    def components(self) -> int:
+        """Of those, the principal components, which come first."""
+        return self.projection.shape[1]
 
     def __call__(self, video: VideoSequence) -> Floats:
         """(S, width) of a video's steps."""
@@ -105,9 +105,9 @@ class StepInputs:
         return np.concatenate(
             [
                 steps.pool(seen),
-                moments_of(motion, foreground),
                 (motion - self.motion_mean) / self.scales[0],
                 (foreground - self.foreground_mean) / self.scales[1],
+                moments_of(motion, foreground),
             ],
             axis=1,
         )

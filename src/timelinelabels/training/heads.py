@@ -18,6 +18,7 @@ from timelinelabels.neural_nets import (
 from timelinelabels.neural_nets.fitting import PATIENCE, UPDATES
 from timelinelabels.temporal_head import LabelRule, StepInputs, TemporalHead
 from timelinelabels.temporal_head.calibration import identity_calibration
+from timelinelabels.temporal_head.moments import MOMENTS
 from timelinelabels.training.lessons import HeadParameters, Lesson
 from timelinelabels.training.side_by_side import Job, Progress
 
@@ -55,13 +56,17 @@ def untrained_head(
     for kind in kinds:
         if kind == TREES:
             networks[kind] = ExtraTrees(
-                inputs.width, labels, leading=inputs.leading, exclusive=exclusive
+                inputs.width,
+                labels,
+                leading=inputs.components,
+                trailing=MOMENTS,
+                exclusive=exclusive,
             )
             continue
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
             networks[kind] = NETWORKS[kind](
-                inputs.width,
+                inputs.width - MOMENTS,
                 labels,
                 hidden_size=parameters.hidden_size,
                 num_layers=parameters.num_layers,
