@@ -17,11 +17,12 @@ from torch import Tensor
 from timelinelabels.neural_nets.base import Array, BaseNN
 from timelinelabels.neural_nets.fitting import Fit, Videos, positive_weights
 
-TREES = 100
+TREES = 60
+TREES_TO_JUDGE = 20  # enough to see on held-out videos how good the forest is
 _GROWN_AT_ONCE = 10  # trees between two looks at the clock
 _LEAST_IN_A_LEAF = 10  # rows
 _COLUMNS_TRIED = 0.1  # of all, at each split
-_MOST_ROWS = 12_000  # to learn from, spread evenly: time and size stay bounded
+_MOST_ROWS = 6_000  # to learn from, spread evenly: time and size stay bounded
 _AROUND = (2, 8, 20)  # rows to each side of one of which the means are read, too
 _ROWS_AT_ONCE = 512  # in prediction: what is looked up again and again stays in the cache
 _STEPS = 3  # down a tree between two looks at which paths have ended
@@ -86,6 +87,7 @@ class ExtraTrees(BaseNN):
         videos: Videos,
         *,
         unseen: Videos | None = None,
+        trees: int = TREES,
         deadline: float | None = None,
         seed: int = 0,
     ) -> Fit:
@@ -94,6 +96,7 @@ class ExtraTrees(BaseNN):
         Args:
             videos: to learn from.
             unseen: to score it by; None: the same.
+            trees: to grow, a multiple of ten.
             deadline: `time.monotonic()` at which it ends with the trees that it has.
             seed: of all that is random.
 
@@ -113,7 +116,7 @@ class ExtraTrees(BaseNN):
         # scikit-learn wants a column of its own kind where there is one label.
         wanted = targets if targets.shape[1] > 1 else targets[:, 0]
         stopped_by = "trees"
-        for count in range(_GROWN_AT_ONCE, TREES + 1, _GROWN_AT_ONCE):
+        for count in range(_GROWN_AT_ONCE, trees + 1, _GROWN_AT_ONCE):
             forest.set_params(n_estimators=count).fit(rows, wanted)
             if deadline is not None and time.monotonic() >= deadline:
                 stopped_by = "time"

@@ -16,6 +16,7 @@ from timelinelabels.neural_nets import (
     partial_fit,
 )
 from timelinelabels.neural_nets.fitting import PATIENCE, UPDATES
+from timelinelabels.neural_nets.trees import TREES, TREES_TO_JUDGE
 from timelinelabels.temporal_head import LabelRule, StepInputs, TemporalHead
 from timelinelabels.temporal_head.calibration import identity_calibration
 from timelinelabels.temporal_head.moments import MOMENTS
@@ -28,10 +29,10 @@ NETWORKS: dict[str, type[MultiLabelLSTM] | type[MultiStageTCN]] = {
     "tcn": MultiStageTCN,
     "lstm": MultiLabelLSTM,
 }
-TREES = "trees"
+FOREST = "trees"
 
 # The one that takes longest first: what is short fills the gaps at the end.
-KINDS = (*NETWORKS, TREES)
+KINDS = (*NETWORKS, FOREST)
 
 
 def untrained_head(
@@ -54,7 +55,7 @@ def untrained_head(
     inputs = StepInputs.fit([item.example.video for item in items])
     networks: dict[str, BaseNN] = {}
     for kind in kinds:
-        if kind == TREES:
+        if kind == FOREST:
             networks[kind] = ExtraTrees(
                 inputs.width,
                 labels,
@@ -94,12 +95,14 @@ def fits_of(
 
     Where nothing does, a network that finds nothing is perfect before it has learned anything.
     """
+    to_judge = unseen is not None
     if unseen is not None and not any((targets >= 0.5).any() for targets in unseen.targets):
         unseen = None
 
     def fit(kind: str, network: BaseNN, deadline: float | None, progress: Progress) -> Fit:
         if isinstance(network, ExtraTrees):
-            return network.learn(videos, unseen=unseen, deadline=deadline, seed=SEED)
+            trees = TREES_TO_JUDGE if to_judge else TREES
+            return network.learn(videos, unseen=unseen, trees=trees, deadline=deadline, seed=SEED)
         known = kind in updates
         return partial_fit(
             network,
