@@ -96,8 +96,17 @@ def test_rows_that_say_nothing_are_left_out() -> None:
     half = Videos(sequences=videos.sequences, targets=wrong, judged=judged)
     assert half.scores_of(learned(half)).f1 > 0.8
     nothing = [np.zeros(len(mask), bool) for mask in judged]
-    with pytest.raises(ValueError, match="no row"):
-        learned(Videos(sequences=videos.sequences, targets=videos.targets, judged=nothing))
+    silent = learned(Videos(sequences=videos.sequences, targets=videos.targets, judged=nothing))
+    assert silent.predict(videos.sequences[0]).max() < 0.1
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_very_short_videos_are_learned(rows: int) -> None:
+    videos = lessons(1, rows=rows)
+    said = learned(videos).predict(videos.sequences[0])
+    assert said.shape == (rows, 4)
+    assert (said[:, 3] > 0.9).all()
+    assert learned(videos).predict(np.zeros((0, WIDTH), np.float32)).shape == (0, 4)
 
 
 def test_time_that_has_run_out_leaves_the_trees_that_were_grown() -> None:

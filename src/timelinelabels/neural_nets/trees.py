@@ -99,9 +99,6 @@ class ExtraTrees(BaseNN):
             trees: to grow, a multiple of ten.
             deadline: `time.monotonic()` at which it ends with the trees that it has.
             seed: of all that is random.
-
-        Raises:
-            ValueError: no row of the videos says anything about labels.
         """
         from sklearn.ensemble import ExtraTreesClassifier
 
@@ -115,13 +112,15 @@ class ExtraTrees(BaseNN):
         )
         # scikit-learn wants a column of its own kind where there is one label.
         wanted = targets if targets.shape[1] > 1 else targets[:, 0]
-        stopped_by = "trees"
-        for count in range(_GROWN_AT_ONCE, trees + 1, _GROWN_AT_ONCE):
+        stopped_by, count = "trees", 0
+        # Where no row says anything there is no tree, and nothing is predicted.
+        for count in range(_GROWN_AT_ONCE, trees + 1 if len(rows) else 0, _GROWN_AT_ONCE):
             forest.set_params(n_estimators=count).fit(rows, wanted)
             if deadline is not None and time.monotonic() >= deadline:
                 stopped_by = "time"
                 break
-        self._take_over(forest, always=np.asarray(targets.all(axis=0)))
+        if count:
+            self._take_over(forest, always=np.asarray(targets.all(axis=0)))
         every = [np.asarray(item, np.float32) for item in videos.targets]
         self.weights = positive_weights(every)
         scores = (videos if unseen is None else unseen).scores_of(self)
@@ -146,8 +145,8 @@ class ExtraTrees(BaseNN):
             thresholds=self.thresholds.numpy(),
         )
         shares, weights = self.shares.float().numpy(), self.weights.numpy()
-        said: npt.NDArray[np.float32] = np.empty((len(rows), self.output_size), np.float32)
-        for at in range(0, len(rows), _ROWS_AT_ONCE):
+        said: npt.NDArray[np.float32] = np.zeros((len(rows), self.output_size), np.float32)
+        for at in range(0, len(rows) if len(self.roots) else 0, _ROWS_AT_ONCE):
             leaves = paths.leaves_of(rows[at : at + _ROWS_AT_ONCE])
             said[at : at + _ROWS_AT_ONCE] = shares.take(leaves, axis=0).mean(axis=0)
         said = np.clip(said, _SURE, 1 - _SURE)
@@ -166,8 +165,6 @@ class ExtraTrees(BaseNN):
         """Rows with their surroundings (N, …) and targets (N, C), at most `_MOST_ROWS`."""
         counted = videos.judged or [np.ones(len(item), bool) for item in videos.targets]
         total = sum(int(mask.sum()) for mask in counted)
-        if not total:
-            raise ValueError("there is nothing to learn from: no row says anything about labels")
         kept = np.zeros(total, bool)
         kept[np.linspace(0, total - 1, min(total, _MOST_ROWS)).round().astype(np.int64)] = True
         rows, targets, before = [], [], 0
@@ -249,6 +246,8 @@ def with_surroundings(rows: Array) -> npt.NDArray[np.float32]:
     """
     length = len(rows)
     given = np.asarray(rows, dtype=np.float32)
+    if not length:
+        return np.zeros((0, given.shape[1] * (1 + 2 * len(_AROUND))), np.float32)
     parts, places = [given], np.arange(length)
     for reach in _AROUND:
         padded = np.pad(given, ((reach + 1, reach), (0, 0)), mode="edge")
