@@ -260,6 +260,9 @@ def test_labels_that_never_meet_exclude_each_other():
     assert labels_exclude_each_other([lesson(*apart, [1, 1])])  # a boundary, not a rule
     assert not labels_exclude_each_other([lesson(*apart), lesson(*together)])
     assert not labels_exclude_each_other([lesson([0, 0], [0, 0])])
+    assert not labels_exclude_each_other([lesson(*[[1, 0]] * 30)])  # one label
+    torn = [[1, 0]] * 10 + [[0.5, 0.5]] * 10 + [[0, 1]] * 10
+    assert labels_exclude_each_other([lesson(*torn)])  # annotators differ
     judged = np.array([True] * len(apart) + [False] * 30)
     assert labels_exclude_each_other([lesson(*apart, *together, judged=judged)])
 

@@ -93,6 +93,11 @@ def open_container_on_gpu(path: Path, device: str) -> InputContainer | None:
         return None
 
 
+def is_decoded_on_gpu(stream: VideoStream) -> bool:
+    """Whether a GPU has a decoder for the stream's codec and was asked for it."""
+    return stream.codec_context.is_hwaccel
+
+
 def _opened(path: Path, gpu: HWAccel | None) -> InputContainer:
     container: InputContainer = av.open(
         # Absolute, so that no name can be taken for one of FFmpeg's protocols ("concat:…").

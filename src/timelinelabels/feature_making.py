@@ -52,8 +52,8 @@ def make_features(
 ) -> None:
     """Write a feature file; no other process may be writing it.
 
-    Where a GPU decodes and anything is wrong, the processor decodes again from the beginning: what a
-    file's damage looks like must not depend on the machine.
+    Where a GPU leaves out anything of a video, the processor decodes again from the beginning: what damage
+    looks like must not depend on the machine.
 
     Args:
         order: what to make.
@@ -67,7 +67,7 @@ def make_features(
     """
     remove_partials(order.path)
     device = order.backbone.device if decode_on_gpu else "cpu"
-    if device != "cpu":
+    if device.startswith("cuda"):
         try:
             _write(order, still_hash, workers, gpu=device)
             return

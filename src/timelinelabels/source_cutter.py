@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from av.filter import Graph
+from av.video.format import VideoFormat
+from av.video.reformatter import VideoReformatter
 
 if TYPE_CHECKING:
     from av.filter.context import FilterContext
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 _MARGIN = 24  # scaled pixels beside the crop box among which a cut is looked for
 _SHIFT = 0.06  # scaled pixels by which a cut may miss the place that it stands for
 _HALVED_FROM = 4.0  # shrink factor; the reason is in the module's docstring
-_HALVED_FORMATS = frozenset({"yuv420p", "yuvj420p"})
+_HALVED_FORMATS = frozenset({"yuv420p", "yuvj420p", "nv12"})
+_FROM_GPU = "nv12"  # the same with colours interleaved, which FFmpeg's filters do not average
 _PAIRS = 4  # rows: two of colour, which are stored at half the resolution
 
 
@@ -65,6 +68,10 @@ class SourceCutter:
         )
         """(left, top, right, bottom) to keep of that."""
         kept = (right.source - left.source, bottom.source - top.source)
+        self._to_planes: VideoReformatter | None = None
+        pixel_format = frame.format
+        if halved and pixel_format.name == _FROM_GPU:
+            self._to_planes, pixel_format = VideoReformatter(), VideoFormat("yuv420p")
         self._graph: Graph | None = None
         if halved or kept != (frame.width, frame.height):
             self._graph = graph = Graph()
@@ -72,7 +79,7 @@ class SourceCutter:
             source = graph.add_buffer(
                 width=frame.width,
                 height=frame.height,
-                format=frame.format,
+                format=pixel_format,
                 time_base=frame.time_base,
             )
             cut = graph.add("crop", f"{kept[0]}:{kept[1]}:{left.source}:{top.source}:exact=1")
@@ -85,6 +92,8 @@ class SourceCutter:
         """The part of `frame` that is needed; where only a part is, its pixels are not copied."""
         if self._graph is None:
             return frame
+        if self._to_planes is not None:
+            frame = self._to_planes.reformat(frame, format="yuv420p", threads=1)
         self._graph.vpush(frame)
         return self._graph.vpull()
 

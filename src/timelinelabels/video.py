@@ -11,6 +11,7 @@ stored, as OpenCV and Ultralytics take them); rotation and mirroring are applied
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,6 +24,7 @@ import numpy as np
 
 from timelinelabels.containers import (
     expected_end,
+    is_decoded_on_gpu,
     open_container,
     open_container_on_gpu,
     video_stream,
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["DamagedSpan", "FrameBatch", "VideoInfo", "VideoReader", "probe_video"]
 
@@ -145,9 +149,16 @@ class VideoReader:
     def __enter__(self) -> Self:
         on_gpu = open_container_on_gpu(self._path, self._gpu) if self._gpu else None
         self._container = on_gpu or open_container(self._path)
-        self.decoded_on_gpu = on_gpu is not None
         try:
             self._stream = video_stream(self._path, self._container, threads=self._decoder_threads)
+            self.decoded_on_gpu = on_gpu is not None and is_decoded_on_gpu(self._stream)
+            if on_gpu is not None and not self.decoded_on_gpu:
+                logger.warning(
+                    "%s is decoded by the processor: %s has no decoder for %s",
+                    self._path,
+                    self._gpu,
+                    self._stream.codec_context.name,
+                )
             self._clock = StreamClock(self._path, self._stream)
             frames = self._decode()
             first = next(frames, None)

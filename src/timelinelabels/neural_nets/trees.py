@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from timelinelabels.metrics import frame_scores
 from timelinelabels.neural_nets.base import Array, BaseNN
 from timelinelabels.neural_nets.fitting import Fit, Videos, positive_weights
 
@@ -42,6 +43,7 @@ class ExtraTrees(BaseNN):
         trailing: and how many of the last; the others say too much about too little.
         nodes: of all trees together; 0 before `learn`.
         trees: that were grown.
+        exclusive: False: leaves hold shares of rows, which need not be shared out again.
     """
 
     roots: Tensor
@@ -91,11 +93,11 @@ class ExtraTrees(BaseNN):
         deadline: float | None = None,
         seed: int = 0,
     ) -> Fit:
-        """Grow the forest anew.
+        """Grow the forest.
 
         Args:
             videos: to learn from.
-            unseen: to score it by; None: the same.
+            unseen: to score it by; None: the rows that it learned.
             trees: to grow, a multiple of ten.
             deadline: `time.monotonic()` at which it ends with the trees that it has.
             seed: of all that is random.
@@ -123,7 +125,10 @@ class ExtraTrees(BaseNN):
             self._take_over(forest, always=np.asarray(targets.all(axis=0)))
         every = [np.asarray(item, np.float32) for item in videos.targets]
         self.weights = positive_weights(every)
-        scores = (videos if unseen is None else unseen).scores_of(self)
+        if unseen is None:
+            scores = frame_scores(self._probabilities(rows) >= 0.5, targets)
+        else:
+            scores = unseen.scores_of(self)
         return Fit(epochs=1, updates=count, scores=scores, stopped_by=stopped_by)
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -131,13 +136,16 @@ class ExtraTrees(BaseNN):
         logits = torch.zeros(*features.shape[:2], self.output_size)
         for number, sequence in enumerate(features):
             length = len(sequence) if mask is None else int(mask[number].sum())
-            said = torch.from_numpy(self.predict(sequence[:length].numpy()))
+            said = torch.from_numpy(self.predict(sequence[:length].detach().numpy()))
             logits[number, :length] = torch.logit(said)
         return logits
 
     def predict(self, sequence: Array) -> npt.NDArray[np.float32]:
         """Probabilities (T, C) of features (T, D)."""
-        rows = self._rows(sequence)
+        return self._probabilities(self._rows(sequence))
+
+    def _probabilities(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """(N, C) of rows with their surroundings (N, …)."""
         paths = _Paths(
             roots=self.roots.numpy(),
             followers=self.followers.numpy().ravel(),

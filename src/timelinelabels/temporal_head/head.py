@@ -35,7 +35,7 @@ class TemporalHead:
 
     label_map: Mapping[str, int]
     inputs: StepInputs
-    # Kind ("tcn", "lstm") → network; where there are several, their probabilities are averaged.
+    # Kind ("tcn", "lstm", "trees") → network; where there are several, their probabilities are averaged.
     networks: Mapping[str, BaseNN]
     # (C, 2), see `calibration`.
     curves: npt.NDArray[np.float64]

@@ -61,7 +61,6 @@ def untrained_head(
                 labels,
                 leading=inputs.components,
                 trailing=MOMENTS,
-                exclusive=exclusive,
             )
             continue
         with torch.random.fork_rng(devices=[]):
