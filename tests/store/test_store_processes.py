@@ -2,14 +2,16 @@
 
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from timelinelabels.labelstudio.payloads import ProjectRef
-from timelinelabels.store import Store
+from timelinelabels.store import Store, migrate
 
 pytestmark = pytest.mark.slow
 
@@ -95,3 +97,17 @@ def test_processes_may_migrate_at_the_same_time(empty_url):
         assert [started.returncode for started in (one, two, three)] == [0, 0, 0], ended
     with Store(empty_url) as store:
         assert store.statistics().projects == 0
+
+
+def test_a_new_file_may_be_prepared_by_many_at_once(tmp_path):
+    """SQLite refuses at once, whatever the timeout, while another connection changes the mode."""
+    together = threading.Barrier(6)
+
+    def prepare(path):
+        together.wait()
+        return migrate._turn_on_log(path)
+
+    with ThreadPoolExecutor(6) as pool:
+        for number in range(40):
+            modes = list(pool.map(prepare, [tmp_path / f"{number}.db"] * 6))
+            assert modes == ["wal"] * 6
