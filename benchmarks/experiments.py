@@ -155,7 +155,7 @@ def main() -> None:
             lines.append(f"| {count} videos | {name} | {' | '.join(cells)} | {seconds:.0f} |")
             print(lines[-1], flush=True)
     command = "python " + " ".join(["benchmarks/experiments.py", *sys.argv[1:]])
-    chosen = f", {len(given.only)} of them" if len(given.only) < len(VARIANTS) else ""
+    chosen = f", {len(given.only)} variants" if len(given.only) < len(VARIANTS) else ""
     write_section(f"Experiments, {given.draws} draws{chosen}", command, "\n".join(lines))
 
 

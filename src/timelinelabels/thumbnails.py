@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from timelinelabels.pictures import packed_pixels
+
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from numpy.typing import NDArray
@@ -47,7 +49,7 @@ class ThumbnailMaker:
         """
         side = SIDE * _POINTS
         if _has_luma_plane(frame):
-            points = _sampled(_plane(frame), side)
+            points = _sampled(packed_pixels(frame, 1)[..., 0], side)
         else:
             grey = self._to_grey.reformat(
                 frame,
@@ -57,7 +59,7 @@ class ThumbnailMaker:
                 interpolation=Interpolation.FAST_BILINEAR,
                 threads=1,
             )
-            points = _plane(grey)
+            points = packed_pixels(grey, 1)[..., 0]
         cells = points.reshape(SIDE, _POINTS, SIDE, _POINTS).mean(axis=(1, 3))
         shown = self._orientation.apply(cells[..., None])
         return np.rint(shown).astype(np.uint8).reshape(CELLS)
@@ -69,13 +71,6 @@ def _has_luma_plane(frame: VideoFrame) -> bool:
     first = frame.format.components[0]
     planar_yuv = name.startswith(("yuv4", "yuvj4", "yuva4", "nv12", "nv21")) or name == "gray"
     return planar_yuv and first.bits == 8 and first.plane == 0
-
-
-def _plane(frame: VideoFrame) -> NDArray[np.uint8]:
-    """The first plane (H, W); a view."""
-    plane = frame.planes[0]
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-    return rows[: frame.height, : frame.width]
 
 
 def _sampled(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

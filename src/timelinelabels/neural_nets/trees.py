@@ -123,8 +123,7 @@ class ExtraTrees(BaseNN):
                 break
         if count:
             self._take_over(forest, always=np.asarray(targets.all(axis=0)))
-        every = [np.asarray(item, np.float32) for item in videos.targets]
-        self.weights = positive_weights(every)
+        self.weights = positive_weights(videos.targets)
         if unseen is None:
             scores = frame_scores(self._probabilities(rows) >= 0.5, targets)
         else:
@@ -177,11 +176,11 @@ class ExtraTrees(BaseNN):
         kept[np.linspace(0, total - 1, min(total, _MOST_ROWS)).round().astype(np.int64)] = True
         rows, targets, before = [], [], 0
         for sequence, wanted, mask in zip(videos.sequences, videos.targets, counted, strict=True):
-            places = np.flatnonzero(mask)
-            places = places[kept[before : before + len(places)]]
+            saying = np.flatnonzero(mask)
+            places = saying[kept[before : before + len(saying)]]
             rows.append(self._rows(sequence)[places])
             targets.append(wanted[places] >= 0.5)
-            before += int(mask.sum())
+            before += len(saying)
         return np.concatenate(rows), np.concatenate(targets)
 
     def _take_over(self, forest: Any, *, always: npt.NDArray[np.bool_]) -> None:
@@ -191,24 +190,24 @@ class ExtraTrees(BaseNN):
             forest: of trees with a class for "not" and one for "yes", where both occur.
             always: (C,) labels that every row has; of these and of those that none has, there is one class.
         """
-        roots, children, columns, thresholds, shares = [], [], [], [], []
+        # A label with one class only has that class in the first place.
+        known = np.array([len(np.atleast_1d(one)) == 2 for one in _classes(forest)])
+        roots, followers, columns, thresholds, shares = [], [], [], [], []
         nodes = 0
         for tree in (estimator.tree_ for estimator in forest.estimators_):
             count = tree.node_count
             leaf = tree.children_left < 0
             both = np.stack([tree.children_left, tree.children_right], axis=1)
-            children.append(np.where(leaf[:, None], np.arange(count)[:, None], both) + nodes)
+            followers.append(np.where(leaf[:, None], np.arange(count)[:, None], both) + nodes)
             columns.append(np.where(leaf, 0, tree.feature))
             thresholds.append(tree.threshold)
             values = tree.value.reshape(count, self.output_size, -1)
             share = values[..., -1] / values.sum(axis=2)
-            # A label with one class only has that class in the first place.
-            known = np.array([len(np.atleast_1d(one)) == 2 for one in _classes(forest)])
             shares.append(np.where(known, share, always))
             roots.append(nodes)
             nodes += count
         self.roots = torch.tensor(roots, dtype=torch.int32)
-        self.followers = torch.from_numpy(np.concatenate(children).astype(np.int32))
+        self.followers = torch.from_numpy(np.concatenate(followers).astype(np.int32))
         self.columns = torch.from_numpy(np.concatenate(columns).astype(np.int32))
         self.thresholds = torch.from_numpy(np.concatenate(thresholds).astype(np.float32))
         self.shares = torch.from_numpy(np.concatenate(shares).astype(np.float16))

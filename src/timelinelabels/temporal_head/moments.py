@@ -21,16 +21,15 @@ MOMENTS = 25
 `_SPANS`."""
 
 _SPANS = (1, 3, 8)  # steps
-_FOREGROUND = (
-    0.06  # share of full white from which on a cell differs, and twice from which on wholly
-)
+# Shares of full white from which on a cell counts, and by which more it counts wholly.
+_FOREGROUND = (0.06, 0.06)
 _MOTION = (0.03, 0.05)
 _FAINT = 0.02  # mean of a map below which there is too little of it to have a place and a shape
 
 
 def moments_of(motion: Floats, foreground: Floats) -> Floats:
     """The moments (S, MOMENTS) of maps of motion and foreground (S, SIDE²), shares of full white."""
-    figure = _shape(np.clip((foreground - _FOREGROUND) / _FOREGROUND, 0, 1))
+    figure = _shape(np.clip((foreground - _FOREGROUND[0]) / _FOREGROUND[1], 0, 1))
     moved = _shape(np.clip((motion - _MOTION[0]) / _MOTION[1], 0, 1))
     return np.concatenate([figure, moved, *_changes(figure)], axis=1, dtype=np.float32)
 

@@ -60,9 +60,7 @@ class Lesson:
         return hashlib.sha256(self.targets.tobytes() + self.judged.tobytes()).hexdigest()[:16]
 
 
-OVERLAP = (
-    0.02  # share of labelled steps up to which two labels at once are taken for an unsure boundary
-)
+OVERLAP = 0.02  # of the labelled steps may hold two labels: boundaries are not sure
 
 
 def labels_exclude_each_other(items: Sequence[Lesson]) -> bool:
