@@ -25,6 +25,10 @@ worker_class = "gthread"
 threads = _settings.web_threads
 preload_app = True
 timeout = 120  # longer than the longest /predict
+# Longer than nginx keeps a connection open (60 s): whoever closes first must not be the one that is asked
+# next, or a request that comes at that moment is lost. Gunicorn's own 2 s lost some. An idle connection
+# takes no thread.
+keepalive = 75
 graceful_timeout = 10
 loglevel = _settings.log_level.lower()
 proc_name = "timelinelabels"
