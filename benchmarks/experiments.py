@@ -13,12 +13,14 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 from learning import bench_from_environment, splits
 from results import write_section
 
+from timelinelabels.neural_nets import MultiLabelLSTM, MultiStageTCN
 from timelinelabels.neural_nets.fitting import UPDATES
 from timelinelabels.temporal_head import StepInputs, VideoSequence, label_rules
 from timelinelabels.temporal_head.calibration import identity_calibration
@@ -82,6 +84,15 @@ def _candidates(*kinds: str) -> list[Change]:
     return [(f"{TRAINING}.folds.CANDIDATES", (kinds,))]
 
 
+def _refined(stages: int) -> Change:
+    """So many stages of refinement more than the product's."""
+
+    def network(*sizes: int, num_layers: int, **options: Any) -> MultiStageTCN:
+        return MultiStageTCN(*sizes, num_layers=num_layers + stages, **options)
+
+    return f"{TRAINING}.heads.NETWORKS", {"tcn": network, "lstm": MultiLabelLSTM}
+
+
 def _updates(count: int) -> list[Change]:
     return [
         (f"{module}.UPDATES", count)
@@ -103,6 +114,9 @@ VARIANTS: dict[str, list[Change]] = {
     "without trees": _candidates("lstm", "tcn"),
     "mean of all, always": _candidates("lstm", "tcn", "trees"),
     "each label for itself": [(f"{TRAINING}.train.labels_exclude_each_other", lambda items: False)],
+    "TCN refined": [_refined(1)],
+    "TCN only, refined": [*_candidates("tcn"), _refined(1)],
+    "TCN of 6 layers": [("timelinelabels.neural_nets.tcn.LAYERS", 6)],
     "networks chosen freely": [("timelinelabels.training.conclusions.CLEAR_GAIN", 0.0)],
     "no patience": [(f"{TRAINING}.heads.PATIENCE", UPDATES)],
     "half the updates": _updates(UPDATES // 2),

@@ -100,9 +100,16 @@ def test_the_networks_are_built_as_the_parameters_say():
     assert head.label_map == {"one": 0, "two": 1, "three": 2}
     lstm, tcn = head.networks["lstm"], head.networks["tcn"]
     assert (lstm.lstm.hidden_size, lstm.lstm.num_layers, lstm.sequence_size) == (5, 2, 9)
-    assert (tcn.first.enter.out_channels, len(tcn.refinements), tcn.sequence_size) == (5, 2, 9)
+    assert (tcn.first.enter.out_channels, tcn.sequence_size) == (5, 9)
     for network in head.networks.values():
         assert network.get_label_map() == head.label_map
+
+
+@pytest.mark.parametrize(("kind", "refinements"), [("tcn", 2), ("auto", 1)])
+def test_a_tcn_that_is_averaged_with_others_has_one_stage_of_refinement_fewer(kind, refinements):
+    parameters = HeadParameters(type=kind, epochs=1, num_layers=2)
+    tcn = train_head(examples(1), NAMES, parameters).head.networks["tcn"]
+    assert len(tcn.refinements) == refinements
 
 
 @pytest.mark.parametrize("kind", ["lstm", "tcn"])

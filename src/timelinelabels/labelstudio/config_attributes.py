@@ -93,7 +93,7 @@ NUM_LAYERS = Attribute(
     name="model_classifier_num_layers",
     values=Whole(1, 16),
     default=1,
-    help="LSTM layers on top of each other; stages of refinement of the TCN.",
+    help="LSTM layers on top of each other; stages of refinement of the TCN (in `auto` one fewer).",
 )
 F1_THRESHOLD = Attribute(
     name="model_classifier_f1_threshold",

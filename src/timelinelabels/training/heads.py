@@ -69,7 +69,7 @@ def untrained_head(
                 inputs.width - MOMENTS,
                 labels,
                 hidden_size=parameters.hidden_size,
-                num_layers=parameters.num_layers,
+                num_layers=_layers(kind, parameters),
                 sequence_size=parameters.sequence_size,
                 exclusive=exclusive,
             )
@@ -80,6 +80,16 @@ def untrained_head(
         curves=identity_calibration(labels),
         rules=(LabelRule(),) * labels,
     )
+
+
+def _layers(kind: str, parameters: HeadParameters) -> int:
+    """Layers of an LSTM, stages of refinement of a TCN.
+
+    In `auto` a TCN has one stage fewer: averaged with others it gains nothing by it, and training takes
+    two thirds of the time (docs/reference/experiments.md).
+    """
+    averaged = kind == "tcn" and parameters.type == "auto"
+    return parameters.num_layers - 1 if averaged else parameters.num_layers
 
 
 def fits_of(
