@@ -131,7 +131,12 @@ VARIANTS: dict[str, list[Change]] = {
             lambda said, _: identity_calibration(said[0].shape[1]),
         )
     ],
-    "plain thresholds": [(f"{HEAD}.label_rules._SHAPES", label_rules._SHAPES[:1])],
+    "plain thresholds": [
+        (f"{HEAD}.label_rules._SHAPES", label_rules._SHAPES[:1]),
+        (f"{HEAD}.label_rules.USUAL", label_rules._SHAPES[0]),
+    ],
+    "the usual rule, always": [(f"{HEAD}.label_rules.CLEAR_GAIN", np.inf)],
+    "rules for the smallest gain": [(f"{HEAD}.label_rules.CLEAR_GAIN", 0.0)],
     "thresholds searched": [("timelinelabels.training.conclusions.fit_rules", _searched)],
     "boundaries where the steps say": [(f"{HEAD}.head.sharpened", lambda said, *_: said)],
 }

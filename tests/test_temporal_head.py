@@ -17,7 +17,7 @@ from timelinelabels.temporal_head.calibration import (
     fit_calibration,
     identity_calibration,
 )
-from timelinelabels.temporal_head.label_rules import fit_rules
+from timelinelabels.temporal_head.label_rules import assumed_rules, fit_rules
 from timelinelabels.temporal_head.moments import MOMENTS
 from timelinelabels.temporal_head.time_steps import LONGEST_GAP, STEP_SECONDS, TimeSteps
 from timelinelabels.thumbnails import CELLS
@@ -165,6 +165,18 @@ def test_the_threshold_is_what_one_half_has_become_and_segments_are_found_by_it(
     assert (rule.threshold, rule.keep, rule.shortest) == (0.3, 0.3, 0.0)
 
 
+def test_the_usual_shape_of_a_rule_is_left_for_a_clear_gain_only():
+    _, true = held_out(0.5)
+    plain = [np.where(targets > 0, 0.6, 0.1) for targets in true]  # every shape is right
+    (usual,) = fit_rules(plain, true, np.array([0.5]))
+    assert (usual.threshold, usual.keep) == (0.5, 0.3)
+    assert usual.shortest > 0
+    true[0][5:8] = plain[0][5:8] = 0.6  # one short segment of 25: right, but no reason
+    (still,) = fit_rules(plain, true, np.array([0.5]))
+    assert still.keep == 0.3
+    assert still.shortest == pytest.approx(usual.shortest, rel=0.1)
+
+
 def test_segments_may_sink_as_far_as_it_helped():
     said, true = held_out(0.5)
     for probabilities in said:
@@ -185,7 +197,7 @@ def test_without_anything_held_out_the_networks_own_half_is_the_threshold():
     nothing = [np.zeros((20, 2), np.float32)]
     rules = fit_rules(nothing, nothing, np.array([0.5, 0.3]))
     assert [rule.threshold for rule in rules] == [0.5, 0.3]
-    assert [rule.keep for rule in rules] == [0.5, 0.3]
+    assert [rule.keep for rule in rules] == pytest.approx([0.3, 0.18])
 
 
 def test_a_label_that_was_never_held_out_has_the_durations_that_are_best_for_the_others():
@@ -195,6 +207,21 @@ def test_a_label_that_was_never_held_out_has_the_durations_that_are_best_for_the
     known, unknown = fit_rules(said, true, np.array([0.5, 0.2]))
     assert unknown.threshold == 0.2
     assert unknown.shortest == known.shortest > 0
+
+
+def test_before_anything_is_held_out_a_label_s_own_durations_say_what_is_too_short():
+    targets = np.zeros((100, 3), np.float32)
+    targets[10:40, 0] = targets[60:70, 0] = targets[80:90, 1] = 1  # of 30, 10 and 10 steps
+    often, once, never = assumed_rules([targets, np.zeros_like(targets)])
+    assert (often.threshold, often.keep) == (0.5, 0.3)
+    assert often.shortest == often.longest_gap == pytest.approx(0.5 * 20 * STEP_SECONDS)
+    assert once.shortest == pytest.approx(0.5 * 10 * STEP_SECONDS)
+    assert never.shortest == pytest.approx(0.5 * 15 * STEP_SECONDS)  # between the others'
+
+
+def test_labels_that_nobody_has_drawn_yet_have_no_shortest_duration():
+    (rule,) = assumed_rules([np.zeros((5, 1), np.float32)])
+    assert (rule.threshold, rule.shortest) == (0.5, 0.0)
 
 
 def test_a_persons_threshold_replaces_the_fitted_one_and_keeps_the_durations():

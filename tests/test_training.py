@@ -94,6 +94,11 @@ def test_examples_of_one_video_are_never_split_between_training_and_held_out():
     assert (len(head.media), head.annotations, head.held_out) == (1, 6, {})
 
 
+def test_from_the_first_video_on_what_is_much_shorter_than_people_draw_is_not_predicted():
+    trained = train_head(examples(1), NAMES, QUICK)
+    assert all(rule.shortest > 0 for rule in trained.head.rules)
+
+
 def test_the_networks_are_built_as_the_parameters_say():
     parameters = HeadParameters(epochs=1, hidden_size=5, num_layers=2, sequence_size=9)
     head = train_head(examples(1), NAMES, parameters).head

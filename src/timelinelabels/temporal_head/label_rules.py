@@ -6,10 +6,11 @@ What is searched, on a grid, is how far a segment may sink below the threshold, 
 gaps may be. What a rule is measured by is what a person sees: the mean of a label's frame F1 and of its
 segmental F1 at an overlap of one half. Durations are shares of the label's own usual duration, so that
 labels can learn from each other: where a label was held out `FEW_SEGMENTS` times, its own score counts as
-much as the mean over all labels, and less where it is rarer.
+much as the mean over all labels, and less where it is rarer. The shape of a rule that usually serves best,
+`USUAL`, is left for a clear gain only; without anything held out, it is what is assumed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
@@ -24,6 +25,7 @@ from timelinelabels.temporal_head.time_steps import STEP_SECONDS
 Floats = npt.NDArray[np.floating]
 
 FEW_SEGMENTS = 8
+CLEAR_GAIN = 0.2  # over √(times held out), for which the usual shape of a rule is left
 KEEPS = (1.0, 0.6)  # of the threshold
 # Of the usual duration: shorter segments go, shorter gaps are closed.
 SHORTEST = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
@@ -81,8 +83,9 @@ class _Shape:
         )
 
 
-# The plainest come first: of equals, the first is taken.
+# The plainest come first: of equals, the first is taken, unless it is no clear gain over the usual one.
 _SHAPES = tuple(_Shape(keep, shortest) for shortest, keep in product(SHORTEST, KEEPS))
+USUAL = _Shape(keep=0.6, shortest=0.5)
 
 
 def fit_rules(
@@ -97,13 +100,9 @@ def fit_rules(
     """
     said, true = _joined(probabilities), _joined(targets) >= 0.5
     spans = spans_of(true)
-    usual = {
-        label: float(np.median([end - start for start, end in found])) * STEP_SECONDS
-        for label, found in spans.items()
-        if found
-    }
+    usual = _usual_seconds(spans)
     if not usual:
-        return [_SHAPES[0].of(float(half), 0.0) for half in halves]
+        return [USUAL.of(float(half), 0.0) for half in halves]
     scores = {
         label: np.array(
             [
@@ -121,9 +120,31 @@ def fit_rules(
         count = len(spans[label])
         own = count / (count + FEW_SEGMENTS)
         judged = own * scores[label] + (1 - own) * together if count else together
-        shape = _SHAPES[int(judged.argmax())]
+        best = int(judged.argmax())
+        gain = judged[best] - judged[_SHAPES.index(USUAL)]
+        shape = _SHAPES[best] if gain > CLEAR_GAIN / max(1, count) ** 0.5 else USUAL
         rules.append(shape.of(float(half), usual.get(label, overall)))
     return rules
+
+
+def assumed_rules(targets: Sequence[Floats]) -> list[LabelRule]:
+    """The rule of each label where no video is held out yet: of the usual shape.
+
+    Args:
+        targets: (S, C) of the steps of each video that is learned.
+    """
+    usual = _usual_seconds(spans_of(_joined(targets) >= 0.5))
+    overall = float(np.median(list(usual.values()))) if usual else 0.0
+    return [USUAL.of(0.5, usual.get(label, overall)) for label in range(targets[0].shape[1])]
+
+
+def _usual_seconds(spans: Mapping[int, Sequence[tuple[int, int]]]) -> dict[int, float]:
+    """Label → the median duration of its spans of steps; labels without one are left out."""
+    return {
+        label: float(np.median([end - start for start, end in found])) * STEP_SECONDS
+        for label, found in spans.items()
+        if found
+    }
 
 
 def _score(said: Floats, true: npt.NDArray[np.bool_], rule: LabelRule) -> float:

@@ -20,6 +20,7 @@ from timelinelabels.errors import TrainingError
 from timelinelabels.metrics import FrameScores, Scores, VideoOutcome, score_videos
 from timelinelabels.neural_nets import Fit
 from timelinelabels.temporal_head import TemporalHead
+from timelinelabels.temporal_head.label_rules import assumed_rules
 from timelinelabels.training.champion import HeldOutVideo
 from timelinelabels.training.conclusions import outcome
 from timelinelabels.training.folds import predict_held_out, updates_that_held
@@ -117,6 +118,7 @@ def train_head(
         judged = held_out.outcomes
         by_video = held_out.by_video
     else:
+        head = replace(head, rules=tuple(assumed_rules([item.targets for item in ordered])))
         judged = [_on_training(head, item) for item in ordered]
     return TrainedHead(
         head=head,
