@@ -1,6 +1,7 @@
 """`timelinelabels serve` as a whole: real processes, real sockets, kill -9."""
 
 import base64
+import http.client
 import json
 import os
 import shutil
@@ -210,11 +211,15 @@ def test_a_second_serve_on_the_same_folders_says_so_and_is_safe(served):
 
 
 def test_an_idle_connection_stays_open_for_the_next_request(served):
-    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as connection:
-        for idle in (5.0, 0.0):
-            connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            assert connection.recv(4096).startswith(b"HTTP/1.1 200 OK")
-            time.sleep(idle)
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=10)
+    connection.connect()
+    opened = connection.sock
+    for idle in (5.0, 0.0):
+        connection.request("GET", "/health")
+        assert connection.getresponse().read()
+        time.sleep(idle)
+    assert connection.sock is opened  # a closed one is replaced
+    connection.close()
 
 
 def test_the_command_line_and_the_server_predict_identical_regions(served, scenes, tmp_path):

@@ -3,6 +3,7 @@
 from fractions import Fraction
 
 import av
+import av.filter
 import numpy as np
 import pytest
 
@@ -42,6 +43,36 @@ def test_a_turned_video_has_its_thumbnail_turned():
     assert np.unravel_index(turned.argmax(), turned.shape) == (2, SIDE - 1)
     mirrored = thumbnail(frame, Orientation(rotation=0, mirrored=True))
     assert np.unravel_index(mirrored.argmax(), mirrored.shape) == (0, SIDE - 3)
+
+
+def test_cells_are_the_means_of_pixels_that_are_evenly_spread_in_them():
+    random, made = np.random.default_rng(0), ThumbnailMaker(UPRIGHT)
+    for height, width in [(222, 350), (180, 350), (222, 200), (222, 350)]:  # rows have padding
+        grey = random.integers(0, 255, (height, width), dtype=np.uint8)
+        at = [(2 * np.arange(80) + 1) * side // 160 for side in (height, width)]
+        blocks = grey[np.ix_(*at)].reshape(SIDE, 8, SIDE, 8)
+        frame = av.VideoFrame.from_ndarray(grey, format="gray")
+        assert made.make(frame).tolist() == np.rint(blocks.mean(axis=(1, 3))).ravel().tolist()
+
+
+def test_a_picture_that_is_stored_bottom_up_has_the_same_thumbnail():
+    graph = av.filter.Graph()
+    grey = np.zeros((2 * SIDE, 64), np.uint8)
+    grey[:2] = 240
+    frame = av.VideoFrame.from_ndarray(grey, format="gray")
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25)
+    )
+    flip = graph.add("vflip")
+    source.link_to(flip)
+    flip.link_to(graph.add("buffersink"))
+    graph.configure()
+    graph.vpush(frame)
+    flipped = graph.vpull()
+    assert flipped.planes[0].line_size < 0
+    cells = thumbnail(flipped)
+    assert cells[-1].min() > 200
+    assert cells[:-2].max() < 20
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 500), (33, 35)])

@@ -111,7 +111,7 @@ def test_the_networks_are_built_as_the_parameters_say():
 
 
 @pytest.mark.parametrize(("kind", "refinements"), [("tcn", 2), ("auto", 1)])
-def test_a_tcn_that_is_averaged_with_others_has_one_stage_of_refinement_fewer(kind, refinements):
+def test_in_auto_the_tcn_has_one_stage_of_refinement_fewer(kind, refinements):
     parameters = HeadParameters(type=kind, epochs=1, num_layers=2)
     tcn = train_head(examples(1), NAMES, parameters).head.networks["tcn"]
     assert len(tcn.refinements) == refinements

@@ -148,7 +148,7 @@ class PictureConverter:
             # threads=1: a small picture costs less than waking swscale's own threads.
             frame = self._to_rgb.reformat(frame, format="rgb24", threads=1)
             scaled = self._to_size.reformat(frame, width=width, height=height, threads=1)
-            picture = packed_pixels(scaled, 3)
+            picture = _rgb_pixels(scaled)
             left, top, right, bottom = self._box
         else:
             cutter = self._cutter(frame)
@@ -162,7 +162,7 @@ class PictureConverter:
             )
             # From planes to triples by swscale: numpy's writing of every third byte takes twice as long.
             triples = self._to_triples.reformat(scaled, format="rgb24", threads=1)
-            picture = packed_pixels(triples, 3)
+            picture = _rgb_pixels(triples)
             left, top, right, bottom = cutter.box
         into[...] = self._orientation.apply(picture[top:bottom, left:right])
 
@@ -173,10 +173,8 @@ class PictureConverter:
         return self._cutters[key]
 
 
-def packed_pixels(frame: VideoFrame, channels: int) -> NDArray[np.uint8]:
-    """The first plane (H, W, channels) of 8-bit numbers, so many for each pixel; a view."""
+def _rgb_pixels(frame: VideoFrame) -> NDArray[np.uint8]:
+    """(H, W, 3) of a picture in rgb24; a view."""
     plane = frame.planes[0]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-    return rows[: frame.height, : channels * frame.width].reshape(
-        frame.height, frame.width, channels
-    )
+    return rows[: frame.height, : 3 * frame.width].reshape(frame.height, frame.width, 3)

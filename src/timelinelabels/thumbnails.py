@@ -47,7 +47,8 @@ class ThumbnailMaker:
         Raises:
             av.FFmpegError: swscale does not know the picture's pixel format.
         """
-        if not _has_luma_plane(frame):
+        # Rows in reverse order (a negative size) are rare, and put in order by the same conversion.
+        if not _has_luma_plane(frame) or frame.planes[0].line_size < 0:
             frame = self._to_grey.reformat(
                 frame,
                 width=SIDE * _POINTS,

@@ -120,7 +120,7 @@ SCORE_THRESHOLD = Attribute[float | None](
     default=None,
     help="A label is predicted where its probability is at least this. Without it, and without the "
     "environment variable MODEL_SCORE_THRESHOLD, it is 0.5; each learned label has its own, from "
-    "held-out videos.",
+    "held-out videos. What lasts much shorter than people draw a learned label is left out.",
 )
 SAMPLE_FPS = Attribute[Fraction | None](
     name="model_sample_fps",

@@ -25,9 +25,8 @@ worker_class = "gthread"
 threads = _settings.web_threads
 preload_app = True
 timeout = 120  # longer than the longest /predict
-# Longer than nginx keeps a connection open (60 s): whoever closes first must not be the one that is asked
-# next, or a request that comes at that moment is lost. Gunicorn's own 2 s lost some. An idle connection
-# takes no thread.
+# The server must not be the first to close an idle connection: a request that is sent at that moment is
+# lost, and gunicorn's own 2 s lost some. nginx closes after 60 s. Idle connections take no thread.
 keepalive = 75
 graceful_timeout = 10
 loglevel = _settings.log_level.lower()

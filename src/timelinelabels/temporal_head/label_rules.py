@@ -7,12 +7,13 @@ gaps may be. What a rule is measured by is what a person sees: the mean of a lab
 segmental F1 at an overlap of one half. Durations are shares of the label's own usual duration, so that
 labels can learn from each other: where a label was held out `FEW_SEGMENTS` times, its own score counts as
 much as the mean over all labels, and less where it is rarer. The shape of a rule that usually serves best,
-`USUAL`, is left for a clear gain only; without anything held out, it is what is assumed.
+`USUAL_SHAPE`, is left for a clear gain only; without anything held out, it is what is assumed.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,8 @@ from timelinelabels.temporal_head.time_steps import STEP_SECONDS
 Floats = npt.NDArray[np.floating]
 
 FEW_SEGMENTS = 8
-CLEAR_GAIN = 0.2  # over √(times held out), for which the usual shape of a rule is left
+# Over √(segments that a choice rests on): the gain for which the usual shape of a rule is left.
+SHAPE_GAIN = 0.2
 KEEPS = (1.0, 0.6)  # of the threshold
 # Of the usual duration: shorter segments go, shorter gaps are closed.
 SHORTEST = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
@@ -67,6 +69,17 @@ class LabelRule:
         return {name: round(value, 4) for name, value in asdict(self).items()}
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Durations:
+    """How long a label lasts, and how long it pauses, where people drew it; seconds."""
+
+    # The median.
+    usual: float
+    # Nine of ten spans last at least as long, and nine of ten gaps longer.
+    short_span: float = math.inf
+    short_gap: float = math.inf
+
+
 @dataclass(frozen=True)
 class _Shape:
     """A candidate: shares of a label's threshold and of its usual duration."""
@@ -74,24 +87,26 @@ class _Shape:
     keep: float
     shortest: float
 
-    def of(self, threshold: float, usual: float) -> LabelRule:
+    def of(self, threshold: float, durations: _Durations) -> LabelRule:
+        """The rule; what people drew is neither dropped nor joined by it, but for one in ten."""
+        length = self.shortest * durations.usual
         return LabelRule(
             threshold=threshold,
             keep=threshold * self.keep,
-            shortest=self.shortest * usual,
-            longest_gap=self.shortest * usual,
+            shortest=min(length, durations.short_span),
+            longest_gap=min(length, durations.short_gap),
         )
 
 
 # The plainest come first: of equals, the first is taken, unless it is no clear gain over the usual one.
 _SHAPES = tuple(_Shape(keep, shortest) for shortest, keep in product(SHORTEST, KEEPS))
-USUAL = _Shape(keep=0.6, shortest=0.5)
+USUAL_SHAPE = _Shape(keep=0.6, shortest=0.5)
 
 
 def fit_rules(
     probabilities: Sequence[Floats], targets: Sequence[Floats], halves: Floats
 ) -> list[LabelRule]:
-    """The rule of each label that would have served best on held-out videos.
+    """The rule of each label: of the usual shape, or of one that served clearly better on held-out videos.
 
     Args:
         probabilities: (S, C) of each video's steps, calibrated.
@@ -99,31 +114,33 @@ def fit_rules(
         halves: (C,) thresholds: what the networks' own 0.5 has become by calibration.
     """
     said, true = _joined(probabilities), _joined(targets) >= 0.5
-    spans = spans_of(true)
-    usual = _usual_seconds(spans)
-    if not usual:
-        return [USUAL.of(float(half), 0.0) for half in halves]
+    counts = {label: len(found) for label, found in spans_of(true).items() if found}
+    durations, of_others = _durations(targets)
     scores = {
         label: np.array(
             [
-                _score(said[:, label], true[:, label], shape.of(float(halves[label]), duration))
+                _score(
+                    said[:, label],
+                    true[:, label],
+                    shape.of(float(halves[label]), durations.get(label, of_others)),
+                )
                 for shape in _SHAPES
             ]
         )
-        for label, duration in usual.items()
+        for label in counts
     }
-    together = np.mean(list(scores.values()), axis=0)
-    overall = float(np.median(list(usual.values())))
+    nowhere = np.zeros(len(_SHAPES))
+    together = np.mean(list(scores.values()) or [nowhere], axis=0)
     rules = []
     for label, half in enumerate(halves):
-        # Labels that were never held out have the rule that is best for all.
-        count = len(spans[label])
+        count = counts.get(label, 0)
         own = count / (count + FEW_SEGMENTS)
-        judged = own * scores[label] + (1 - own) * together if count else together
+        judged = own * scores.get(label, nowhere) + (1 - own) * together
+        segments = own * count + (1 - own) * sum(counts.values())
         best = int(judged.argmax())
-        gain = judged[best] - judged[_SHAPES.index(USUAL)]
-        shape = _SHAPES[best] if gain > CLEAR_GAIN / max(1, count) ** 0.5 else USUAL
-        rules.append(shape.of(float(half), usual.get(label, overall)))
+        gain = judged[best] - judged[_SHAPES.index(USUAL_SHAPE)]
+        shape = _SHAPES[best] if gain * segments**0.5 > SHAPE_GAIN else USUAL_SHAPE
+        rules.append(shape.of(float(half), durations.get(label, of_others)))
     return rules
 
 
@@ -133,18 +150,41 @@ def assumed_rules(targets: Sequence[Floats]) -> list[LabelRule]:
     Args:
         targets: (S, C) of the steps of each video that is learned.
     """
-    usual = _usual_seconds(spans_of(_joined(targets) >= 0.5))
-    overall = float(np.median(list(usual.values()))) if usual else 0.0
-    return [USUAL.of(0.5, usual.get(label, overall)) for label in range(targets[0].shape[1])]
+    durations, of_others = _durations(targets)
+    return [
+        USUAL_SHAPE.of(0.5, durations.get(label, of_others)) for label in range(targets[0].shape[1])
+    ]
 
 
-def _usual_seconds(spans: Mapping[int, Sequence[tuple[int, int]]]) -> dict[int, float]:
-    """Label → the median duration of its spans of steps; labels without one are left out."""
-    return {
-        label: float(np.median([end - start for start, end in found])) * STEP_SECONDS
-        for label, found in spans.items()
+def _durations(targets: Sequence[Floats]) -> tuple[dict[int, _Durations], _Durations]:
+    """Of each label that was drawn, and of a label that was not.
+
+    A span that begins or ends with its video was cut off there and says nothing.
+    """
+    lengths: dict[int, list[int]] = {}
+    gaps: dict[int, list[int]] = {}
+    for array in targets:
+        for label, spans in spans_of(array >= 0.5).items():
+            whole = [end - start for start, end in spans if start > 0 and end < len(array)]
+            lengths.setdefault(label, []).extend(whole)
+            apart = [after[0] - before[1] for before, after in pairwise(spans)]
+            gaps.setdefault(label, []).extend(apart)
+    known = {
+        label: _Durations(
+            usual=float(np.median(found)) * STEP_SECONDS,
+            short_span=_tenth(found) * STEP_SECONDS,
+            short_gap=(_tenth(gaps[label]) - 1) * STEP_SECONDS if gaps[label] else math.inf,
+        )
+        for label, found in lengths.items()
         if found
     }
+    usual = [durations.usual for durations in known.values()]
+    return known, _Durations(usual=float(np.median(usual)) if usual else 0.0)
+
+
+def _tenth(values: Sequence[int]) -> float:
+    """At most a tenth of the values are smaller."""
+    return float(np.quantile(values, 0.1, method="lower"))
 
 
 def _score(said: Floats, true: npt.NDArray[np.bool_], rule: LabelRule) -> float:

@@ -85,11 +85,11 @@ def untrained_head(
 def _layers(kind: str, parameters: HeadParameters) -> int:
     """Layers of an LSTM, stages of refinement of a TCN.
 
-    In `auto` a TCN has one stage fewer: averaged with others it gains nothing by it, and training takes
-    two thirds of the time (docs/reference/experiments.md).
+    In `auto` a TCN has one stage fewer: the mean with the others gains nothing by one, and with
+    `num_layers` 1 a training takes two thirds of the time (docs/reference/experiments.md).
     """
-    averaged = kind == "tcn" and parameters.type == "auto"
-    return parameters.num_layers - 1 if averaged else parameters.num_layers
+    in_auto = kind == "tcn" and parameters.type == "auto"
+    return parameters.num_layers - 1 if in_auto else parameters.num_layers
 
 
 def fits_of(

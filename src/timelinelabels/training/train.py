@@ -8,8 +8,8 @@ the other folds and predict it, so that every video is predicted by networks tha
 held-out predictions come the choice between kinds of network, the calibration, the rules that make
 segments, and the scores (where a fold is scored, its rules come from the other folds). By its held-out
 videos a fold's training also stops. The head that is published is then trained on all videos, for as long
-as the folds were. With fewer videos training stops by its own score, the scores are those on the training
-videos, and say so.
+as the folds were. With fewer videos training stops by its own score, rules for segments are assumed, the
+scores are those on the training videos, and say so.
 """
 
 from collections.abc import Callable, Mapping, Sequence
