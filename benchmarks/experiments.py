@@ -93,10 +93,6 @@ def _refined(stages: int) -> Change:
     return f"{TRAINING}.heads.NETWORKS", {"tcn": network, "lstm": MultiLabelLSTM}
 
 
-def _usual_shape(keep: float, shortest: float) -> Change:
-    return f"{HEAD}.label_rules.USUAL_SHAPE", label_rules._Shape(keep, shortest)
-
-
 def _updates(count: int) -> list[Change]:
     return [
         (f"{module}.UPDATES", count)
@@ -137,13 +133,14 @@ VARIANTS: dict[str, list[Change]] = {
     ],
     "plain thresholds": [
         (f"{HEAD}.label_rules._SHAPES", label_rules._SHAPES[:1]),
-        (f"{HEAD}.label_rules.USUAL_SHAPE", label_rules._SHAPES[0]),
+        (f"{HEAD}.label_rules.ASSUMED_SHAPE", label_rules._SHAPES[0]),
     ],
-    "shortest 0.3 of the usual": [_usual_shape(0.6, 0.3)],
-    "shortest of any duration": [_usual_shape(0.6, 0.0)],
-    "without hysteresis": [_usual_shape(1.0, 0.5)],
-    "the usual rule, always": [(f"{HEAD}.label_rules.SHAPE_GAIN", np.inf)],
-    "rules for the smallest gain": [(f"{HEAD}.label_rules.SHAPE_GAIN", 0.0)],
+    "one shape of rules, assumed": [
+        (f"{HEAD}.label_rules._SHAPES", (label_rules.ASSUMED_SHAPE,)),
+    ],
+    "hysteresis assumed, too": [
+        (f"{HEAD}.label_rules.ASSUMED_SHAPE", label_rules._Shape(0.6, 0.5)),
+    ],
     "thresholds searched": [("timelinelabels.training.conclusions.fit_rules", _searched)],
     "boundaries where the steps say": [(f"{HEAD}.head.sharpened", lambda said, *_: said)],
 }

@@ -6,8 +6,8 @@ What is searched, on a grid, is how far a segment may sink below the threshold, 
 gaps may be. What a rule is measured by is what a person sees: the mean of a label's frame F1 and of its
 segmental F1 at an overlap of one half. Durations are shares of the label's own usual duration, so that
 labels can learn from each other: where a label was held out `FEW_SEGMENTS` times, its own score counts as
-much as the mean over all labels, and less where it is rarer. The shape of a rule that usually serves best,
-`USUAL_SHAPE`, is left for a clear gain only; without anything held out, it is what is assumed.
+much as the mean over all labels, and less where it is rarer. Without anything held out, `ASSUMED_SHAPE` is
+assumed.
 """
 
 import math
@@ -26,8 +26,6 @@ from timelinelabels.temporal_head.time_steps import STEP_SECONDS
 Floats = npt.NDArray[np.floating]
 
 FEW_SEGMENTS = 8
-# Over √(segments that a choice rests on): the gain for which the usual shape of a rule is left.
-SHAPE_GAIN = 0.2
 KEEPS = (1.0, 0.6)  # of the threshold
 # Of the usual duration: shorter segments go, shorter gaps are closed.
 SHORTEST = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
@@ -98,15 +96,15 @@ class _Shape:
         )
 
 
-# The plainest come first: of equals, the first is taken, unless it is no clear gain over the usual one.
+# The plainest come first: of equals, the first is taken.
 _SHAPES = tuple(_Shape(keep, shortest) for shortest, keep in product(SHORTEST, KEEPS))
-USUAL_SHAPE = _Shape(keep=0.6, shortest=0.5)
+ASSUMED_SHAPE = _Shape(keep=1.0, shortest=0.5)
 
 
 def fit_rules(
     probabilities: Sequence[Floats], targets: Sequence[Floats], halves: Floats
 ) -> list[LabelRule]:
-    """The rule of each label: of the usual shape, or of one that served clearly better on held-out videos.
+    """The rule of each label that would have served best on held-out videos.
 
     Args:
         probabilities: (S, C) of each video's steps, calibrated.
@@ -136,23 +134,21 @@ def fit_rules(
         count = counts.get(label, 0)
         own = count / (count + FEW_SEGMENTS)
         judged = own * scores.get(label, nowhere) + (1 - own) * together
-        segments = own * count + (1 - own) * sum(counts.values())
-        best = int(judged.argmax())
-        gain = judged[best] - judged[_SHAPES.index(USUAL_SHAPE)]
-        shape = _SHAPES[best] if gain * segments**0.5 > SHAPE_GAIN else USUAL_SHAPE
+        shape = _SHAPES[int(judged.argmax())]
         rules.append(shape.of(float(half), durations.get(label, of_others)))
     return rules
 
 
 def assumed_rules(targets: Sequence[Floats]) -> list[LabelRule]:
-    """The rule of each label where no video is held out yet: of the usual shape.
+    """The rule of each label where no video is held out yet.
 
     Args:
         targets: (S, C) of the steps of each video that is learned.
     """
     durations, of_others = _durations(targets)
     return [
-        USUAL_SHAPE.of(0.5, durations.get(label, of_others)) for label in range(targets[0].shape[1])
+        ASSUMED_SHAPE.of(0.5, durations.get(label, of_others))
+        for label in range(targets[0].shape[1])
     ]
 
 
