@@ -83,4 +83,4 @@ def _sampled_places(height: int, width: int, line_size: int) -> NDArray[np.intp]
     rows, columns = centres * height // (2 * side), centres * width // (2 * side)
     places = rows[:, None] * line_size + columns
     by_cell = places.reshape(SIDE, _POINTS, SIDE, _POINTS).swapaxes(1, 2)
-    return by_cell.reshape(CELLS, _POINTS**2).astype(np.intp)
+    return by_cell.reshape(CELLS, _POINTS**2)

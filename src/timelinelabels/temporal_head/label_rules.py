@@ -113,14 +113,14 @@ def fit_rules(
     """
     said, true = _joined(probabilities), _joined(targets) >= 0.5
     counts = {label: len(found) for label, found in spans_of(true).items() if found}
-    durations, of_others = _durations(targets)
+    durations = _durations(targets)
     scores = {
         label: np.array(
             [
                 _score(
                     said[:, label],
                     true[:, label],
-                    shape.of(float(halves[label]), durations.get(label, of_others)),
+                    shape.of(float(halves[label]), durations[label]),
                 )
                 for shape in _SHAPES
             ]
@@ -131,11 +131,12 @@ def fit_rules(
     together = np.mean(list(scores.values()) or [nowhere], axis=0)
     rules = []
     for label, half in enumerate(halves):
+        # Labels that were never held out have the rule that is best for all.
         count = counts.get(label, 0)
         own = count / (count + FEW_SEGMENTS)
         judged = own * scores.get(label, nowhere) + (1 - own) * together
         shape = _SHAPES[int(judged.argmax())]
-        rules.append(shape.of(float(half), durations.get(label, of_others)))
+        rules.append(shape.of(float(half), durations[label]))
     return rules
 
 
@@ -145,15 +146,11 @@ def assumed_rules(targets: Sequence[Floats]) -> list[LabelRule]:
     Args:
         targets: (S, C) of the steps of each video that is learned.
     """
-    durations, of_others = _durations(targets)
-    return [
-        ASSUMED_SHAPE.of(0.5, durations.get(label, of_others))
-        for label in range(targets[0].shape[1])
-    ]
+    return [ASSUMED_SHAPE.of(0.5, durations) for durations in _durations(targets)]
 
 
-def _durations(targets: Sequence[Floats]) -> tuple[dict[int, _Durations], _Durations]:
-    """Of each label that was drawn, and of a label that was not.
+def _durations(targets: Sequence[Floats]) -> list[_Durations]:
+    """Of each label; one that was never drawn lasts as long as the others usually do.
 
     A span that begins or ends with its video was cut off there and says nothing.
     """
@@ -175,7 +172,8 @@ def _durations(targets: Sequence[Floats]) -> tuple[dict[int, _Durations], _Durat
         if found
     }
     usual = [durations.usual for durations in known.values()]
-    return known, _Durations(usual=float(np.median(usual)) if usual else 0.0)
+    of_others = _Durations(usual=float(np.median(usual)) if usual else 0.0)
+    return [known.get(label, of_others) for label in range(targets[0].shape[1])]
 
 
 def _tenth(values: Sequence[int]) -> float:
