@@ -217,9 +217,9 @@ def test_trainings_that_were_never_published_prune_neither_what_predicts_nor_wha
 ):
     tasks = [task_of(scene, number) for number, scene in enumerate(scenes)]
     few = replace(hurried, registry=ModelRegistry(resources.registry.root, keep=2))
-    model_of(resources).learn(tasks, 1)
-    model_of(few, head_number=1).learn(tasks, 2)
-    published = model_of(few, head_number=2)
+    model_of(resources, LSTM).learn(tasks, 1)
+    model_of(few, LSTM, head_number=1).learn(tasks, 2)
+    published = model_of(few, LSTM, head_number=2)
     for number in (3, 4, 5):
         published.learn(tasks, number)
     assert (published.head_version().number, published.kept_back().number) == (1, 2)
