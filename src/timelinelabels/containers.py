@@ -29,7 +29,6 @@ _DEMUXERS = (
 )
 """The containers that are opened. FFmpeg knows 400, and some are not wanted: it renders any text
 file as a video of its letters, and playlists (HLS, concat) make it open other files and URLs."""
-_LARGE = 1_000_000  # pixels, a little more than 1280×720
 
 
 def check_is_file(path: Path) -> None:
@@ -115,8 +114,7 @@ def video_stream(path: Path, container: InputContainer, *, threads: int = 1) -> 
     Args:
         path: for messages.
         container: of the file.
-        threads: that decode, twice as many where pictures are large: those are scaled in the thread
-            that waits for them, and another one decodes meanwhile.
+        threads: that decode.
 
     Raises:
         NoVideoStreamError: there is none; a cover picture or chapter thumbnails do not count.
@@ -137,8 +135,7 @@ def video_stream(path: Path, container: InputContainer, *, threads: int = 1) -> 
             f"{path}: no decoder for its video stream is built in; convert it to H.264 mp4"
         )
     stream.thread_type = "AUTO"
-    large = stream.codec_context.width * stream.codec_context.height > _LARGE
-    stream.codec_context.thread_count = 2 * threads if large else threads
+    stream.codec_context.thread_count = threads
     return stream
 
 

@@ -29,6 +29,11 @@ Progress = Callable[[int, int | None], None]
 
 _BATCHES_AHEAD = 4  # decoded batches that wait for the network: enough that it never waits
 
+_DECODERS_BESIDE = 2
+"""Threads that decode, besides one for every two processors. The others scale pictures and run networks, so
+these mostly wait; where a video is hard to decode they are what keeps the network busy
+(docs/reference/performance.md)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureOrder:
@@ -96,9 +101,7 @@ def _write(
             crop_box=preparation.crop_box,
             sample_fps=order.sample_fps,
             batch_size=backbone.batch_frames,
-            # On two processors a second decoder thread costs more than it gives: pictures are
-            # scaled and the network runs at the same time (docs/reference/performance.md).
-            decoder_threads=max(1, workers // 2),
+            decoder_threads=workers // 2 + _DECODERS_BESIDE,
             gpu=gpu,
         ) as reader,
         FeatureFileWriter(order.path, backbone.feature_dim) as writer,
