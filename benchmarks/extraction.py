@@ -32,12 +32,11 @@ def extract(video: Path, weights: Path) -> dict[str, float]:
     """The product: a fresh cache, a backbone that has not been built."""
     from timelinelabels.backbones import YoloBackbone
     from timelinelabels.features import FeatureStore
-    from timelinelabels.runtime import prepare_computation, usable_processors
+    from timelinelabels.runtime import prepare_computation
 
     prepare_computation()
-    workers = usable_processors()
     with tempfile.TemporaryDirectory() as cache:
-        store = FeatureStore(Path(cache), workers=workers)
+        store = FeatureStore(Path(cache))
         backbone = YoloBackbone.open(weights)
         wall, processor = time.perf_counter(), time.process_time()
         frames = len(store.extract(video, backbone).values)

@@ -24,7 +24,7 @@ from results import write_section
 from timelinelabels.backbones import YoloBackbone
 from timelinelabels.features import FeatureStore
 from timelinelabels.prefetch import computed_in_order
-from timelinelabels.runtime import prepare_computation, usable_processors
+from timelinelabels.runtime import prepare_computation
 
 FRAMES, SIZE = 50, {"width": 640, "height": 360}
 LONG = 1000  # frames of the long video
@@ -47,7 +47,7 @@ def short_clips(count: int) -> list[Path]:
 
 def frames_a_second(videos: list[Path], backbone: YoloBackbone, at_once: int) -> float:
     with tempfile.TemporaryDirectory() as cache:
-        store = FeatureStore(Path(cache), workers=usable_processors())
+        store = FeatureStore(Path(cache))
         started, frames = time.perf_counter(), 0
         with computed_in_order(
             lambda video: len(store.extract(video, backbone).values), videos, workers=at_once

@@ -24,7 +24,6 @@ from results import write_section
 
 from timelinelabels.backbones import YoloBackbone
 from timelinelabels.features import FeatureStore
-from timelinelabels.runtime import usable_processors
 
 
 def extraction(
@@ -39,7 +38,7 @@ def extraction(
         spent = {}
         for rate in rates:
             with tempfile.TemporaryDirectory() as cache:
-                store = FeatureStore(Path(cache), workers=usable_processors())
+                store = FeatureStore(Path(cache))
                 wall, processor = time.perf_counter(), time.process_time()
                 store.extract(video, backbone, sample_fps=rate)
                 spent[rate] = (time.perf_counter() - wall, time.process_time() - processor)

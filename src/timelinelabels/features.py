@@ -38,6 +38,7 @@ from timelinelabels.feature_folder import (
 )
 from timelinelabels.feature_making import FeatureOrder, Progress, make_features
 from timelinelabels.frame_sampling import SAMPLING_VERSION
+from timelinelabels.processors import usable_processors
 from timelinelabels.timestamps import DamagedSpan
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class FeatureStore:
         folder: made on first use: `features/` (one file a video) and `hashes/`.
         max_bytes: where a new file makes `features/` larger than this, the least recently used
             files are removed, never the new one; None: no limit.
-        workers: processors that one extraction may use.
+        workers: processors that one extraction may use; None: all that this process may.
         decode_on_gpu: whether a backbone on a GPU gets its videos decoded there, too.
     """
 
@@ -107,12 +108,12 @@ class FeatureStore:
         folder: Path,
         *,
         max_bytes: int | None = None,
-        workers: int = 1,
+        workers: int | None = None,
         decode_on_gpu: bool = False,
     ) -> None:
         self.folder = folder
         self.decode_on_gpu = decode_on_gpu
-        self.workers = workers
+        self.workers = usable_processors() if workers is None else workers
         self.max_bytes = max_bytes
 
     @property

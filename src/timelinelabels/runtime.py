@@ -1,13 +1,12 @@
 """From settings to the objects that every shell needs; constructed once, passed down."""
 
-import os
-
 from timelinelabels.control_models.project_model import ProjectModel
 from timelinelabels.control_models.resources import Backbones, Resources
 from timelinelabels.features import FeatureStore
 from timelinelabels.labelstudio.client import LabelStudioClient
 from timelinelabels.labelstudio.media import MediaPolicy, MediaResolver
 from timelinelabels.model_registry import ModelRegistry
+from timelinelabels.processors import usable_processors
 from timelinelabels.settings import GIB, Settings
 from timelinelabels.store import Store
 
@@ -31,7 +30,6 @@ def build_resources(settings: Settings, *, download_weights: bool) -> Resources:
     features = FeatureStore(
         settings.cache_dir,
         max_bytes=settings.cache_max_bytes,
-        workers=usable_processors(),
         decode_on_gpu=settings.decode_on_gpu,
     )
     return Resources(
@@ -73,11 +71,6 @@ def prepare_computation(device: str = "cpu") -> None:
         from timelinelabels.backbones.devices import chosen_device
 
         chosen_device(device)
-
-
-def usable_processors() -> int:
-    """How many network calls to run at a time."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def videos_at_once() -> int:

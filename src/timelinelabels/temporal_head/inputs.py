@@ -31,6 +31,7 @@ COMPONENTS = 32
 _SAMPLED_FRAMES = 4000  # enough for 32 directions of 1280 dimensions
 _POWER_ITERATIONS = 2  # of the randomised decomposition: more do not change what is kept
 _SEED = 0
+_PROJECTED_AT_ONCE = 512  # frames, which stay in a processor's cache: four times as fast as 8192
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,12 +97,14 @@ class StepInputs:
         steps = TimeSteps.of(video.times)
         motion, foreground = _changes(steps.pool(video.thumbnails))
         seen = np.empty((len(steps.places), self.projection.shape[1]), np.float32)
-        mean, projection = torch.from_numpy(self.mean), torch.from_numpy(self.projection)
+        projection = torch.from_numpy(self.projection)
+        offset = -torch.from_numpy(self.mean) @ projection
         # Projecting frames before they are pooled is the same, and pools 32 numbers in place of 1280.
-        for at in range(0, len(seen), 8192):
-            # torch widens 16 bits several times as fast as numpy; of an hour's prediction that was a third.
-            part = torch.from_numpy(np.array(video.features[at : at + 8192])).float()
-            seen[at : at + 8192] = (part.sub_(mean) @ projection).numpy()
+        for at in range(0, len(seen), _PROJECTED_AT_ONCE):
+            part = slice(at, at + _PROJECTED_AT_ONCE)
+            # torch widens 16 bits several times as fast as numpy.
+            frames = torch.from_numpy(np.array(video.features[part])).float()
+            seen[part] = torch.addmm(offset, frames, projection).numpy()
         return np.concatenate(
             [
                 steps.pool(seen),
