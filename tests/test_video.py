@@ -37,8 +37,8 @@ class Watched:
 
 
 def watch(path: Path, **arguments) -> Watched:
-    """Read the whole video."""
-    with VideoReader(path, **arguments) as reader:
+    """Read the whole video; with threads that decode, as an extraction on two processors has them."""
+    with VideoReader(path, **{"decoder_threads": 3, **arguments}) as reader:
         batches = list(reader)
         return Watched(
             reader.info,
@@ -108,12 +108,15 @@ NOT_VIDEOS = {
 }
 
 
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("name", AWKWARD)
-def test_awkward_files_give_the_right_frames_at_the_right_times(name: str, shared_data: Path):
+def test_awkward_files_give_the_right_frames_at_the_right_times(
+    name: str, threads: int, shared_data: Path
+):
     width, height, rotation, count, first, steps = AWKWARD[name]
     path = shared_data / "awkward_videos" / name
 
-    seen = watch(path, scaled_size=lambda w, h: (32, 24), batch_size=16)
+    seen = watch(path, scaled_size=lambda w, h: (32, 24), batch_size=16, decoder_threads=threads)
 
     assert (seen.info.width, seen.info.height, seen.info.rotation) == (width, height, rotation)
     assert len(seen.pts) == len(seen.frames) == count

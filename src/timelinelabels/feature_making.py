@@ -101,7 +101,7 @@ def _write(
             crop_box=preparation.crop_box,
             sample_fps=order.sample_fps,
             batch_size=backbone.batch_frames,
-            decoder_threads=workers // 2 + _DECODERS_BESIDE,
+            decoder_threads=1 if workers == 1 else workers // 2 + _DECODERS_BESIDE,
             gpu=gpu,
         ) as reader,
         FeatureFileWriter(order.path, backbone.feature_dim) as writer,
