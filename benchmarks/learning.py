@@ -160,8 +160,10 @@ def main() -> None:
             cells = " | ".join(f"{value:.3f}" for value in rows[name][:-1])
             lines.append(f"| {count} | {name} | {cells} | {rows[name][-1]:.0f} |")
             print(lines[-1], flush=True)
-        ratios = [o / max(g, 1e-3) for o, g in zip(rows["ours"], rows["guide"], strict=True)]
-        lines.append(f"| {count} | ratio | {' | '.join(f'{ratio:.2f}' for ratio in ratios)} |")
+        pairs = zip(rows["ours"], rows["guide"], strict=True)
+        # Nothing is a multiple of (nearly) nothing.
+        ratios = [f"{ours / guide:.2f}" if guide >= 0.005 else "–" for ours, guide in pairs]
+        lines.append(f"| {count} | ratio | {' | '.join(ratios)} |")
     protocol = "first of train.json → all others" if given.others else "train.json → test.json"
     if given.draws:
         protocol = f"{given.draws} draws of all videos"

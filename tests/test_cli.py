@@ -116,6 +116,7 @@ def test_evaluate_prints_tables_or_json_and_publishes_nothing(project, model_roo
         "relabel",
     ):
         assert part in shown.stdout
+    assert "Ball touch" in (project.folder / "evaluation.html").read_text()
     measured = project(
         *("evaluate", "-c", "config.xml", "-t", "train.json", "--folds", "3", "--json"),
         *("--report", "out.html"),
@@ -152,6 +153,12 @@ def test_the_output_s_folder_is_made_and_a_wrong_one_is_said_before_the_work(pro
         assert refused.returncode == 2
         assert "--output" in refused.stderr
         assert "Traceback" not in refused.stderr
+    for command in ("evaluate", "simulate"):
+        given = ("-c", "config.xml", "-t", "train.json", "--report", "config.xml/out.html")
+        refused = project(command, *given)
+        assert refused.returncode == 2
+        assert "--report" in refused.stderr
+        assert "training" not in refused.stderr
 
 
 @pytest.mark.slow

@@ -116,6 +116,32 @@ def test_test_tasks_are_scored_as_their_regions_are_shown(bench, tasks, tmp_path
 
 
 @pytest.mark.slow
+def test_what_unlabelled_time_says_nothing_about_is_not_scored(bench, tasks, caplog):
+    config = CONFIG.replace('epochs="6"', 'epochs="6" model_unlabeled="ignore"')
+    found = evaluate(config, tasks[:2], test=tasks[3:], **bench)
+    for video, task in zip(found.controls[0].videos, tasks[3:], strict=True):
+        ranges = [r["value"]["ranges"][0] for r in task.annotations[0].result]
+        first, last = min(r["start"] for r in ranges), max(r["end"] for r in ranges)
+        assert len(video.outcome.truth) == len(video.outcome.predicted) == last - first + 1 < 100
+        assert video.outcome.truth[[0, -1]].any(axis=1).all()
+    assert "another labeling config" not in caplog.text
+
+
+@pytest.mark.slow
+def test_annotations_without_a_label_of_the_config_are_told(bench, tasks, caplog):
+    other = CONFIG.replace("Ball in frame", "Goal").replace("Ball touch", "Foul")
+    evaluate(other, tasks[:2], test=tasks[3:], **bench)
+    assert "no annotation has a region with one of the labels Goal, Foul" in caplog.text
+
+
+def test_steps_that_a_replay_has_not_enough_videos_for_are_an_error(bench, tasks):
+    with pytest.raises(
+        TrainingError, match=r"None of the steps 5, 9 .* 5 videos, so steps are 1 to 4"
+    ):
+        simulate(CONFIG, tasks, steps=[9, 5], **bench)
+
+
+@pytest.mark.slow
 def test_a_test_video_that_was_trained_on_is_named(bench, tasks):
     again = replace(tasks[0], task_id="same video again")
     found = evaluate(CONFIG, tasks[:2], test=[again], **bench)

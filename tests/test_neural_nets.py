@@ -16,6 +16,7 @@ from timelinelabels.errors import ModelRegistryError
 from timelinelabels.neural_nets import BaseNN, MultiLabelLSTM, MultiStageTCN, Videos, partial_fit
 from timelinelabels.neural_nets.dropout import Dropout, seed_dropout
 from timelinelabels.neural_nets.fitting import positive_weights
+from timelinelabels.neural_nets.random_windows import RandomWindows
 from timelinelabels.neural_nets.tcn import three_taps
 from timelinelabels.neural_nets.windows import window_starts
 
@@ -229,6 +230,24 @@ def test_rare_labels_weigh_more_but_within_bounds():
     targets[:100, 1] = 1
     weights = positive_weights([targets])
     assert weights.tolist() == pytest.approx([1.0, 99**0.5, 10.0])
+
+
+def test_what_nobody_judged_neither_makes_a_label_rare_nor_is_a_window_drawn_for_it():
+    targets = np.zeros((1000, 2), dtype=np.float32)
+    targets[400:450, 0] = targets[450:500, 1] = 1
+    judged = np.zeros(1000, dtype=bool)
+    judged[400:500] = True
+    assert positive_weights([targets], [judged]).tolist() == [1.0, 1.0]
+    features = np.zeros((1000, WIDTH), dtype=np.float32)
+    windows = RandomWindows(
+        [features, features], [targets, targets], [judged, ~judged & False], 64, 0
+    )
+    assert windows.updates_an_epoch == 1
+    for _ in range(20):
+        _, wanted, valid, counted = windows.batch()
+        assert counted.any(dim=1).all(), "each window holds something that is judged"
+        assert (wanted.sum(dim=2) == counted.float()).all()
+        assert valid.sum() > counted.sum(), "and shows what lies around it"
 
 
 def test_preprocess_sequence_pads_only_the_end_and_masks_it():

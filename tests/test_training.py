@@ -11,13 +11,16 @@ import pytest
 from temporal_videos import LABELS, NAMES, easy_video
 from timelinelabels.errors import TrainingError
 from timelinelabels.metrics.frames import FrameScores
+from timelinelabels.neural_nets import Fit
 from timelinelabels.neural_nets.fitting import UPDATES
 from timelinelabels.thumbnails import CELLS
 from timelinelabels.training import HELD_OUT_FROM, Example, HeadParameters, train_head
+from timelinelabels.training.folds import CANDIDATES, _unhurried
 from timelinelabels.training.lessons import Lesson, labels_exclude_each_other
 from timelinelabels.training.side_by_side import Budget, run_side_by_side
 
 QUICK = HeadParameters(epochs=4, hidden_size=8)
+NOTHING = FrameScores(f1=0.0, accuracy=0.0)
 
 
 def examples(count, **options):
@@ -167,13 +170,25 @@ def test_a_held_out_video_in_which_nothing_happens_ends_no_training():
 
 
 @pytest.mark.slow
-def test_a_training_ends_with_what_it_has_when_its_time_is_up():
+def test_a_training_ends_with_what_it_has_when_its_time_is_up(caplog):
     given = examples(4, frames=4000)
     begun = time.monotonic()
     trained = train_head(given, NAMES, HeadParameters(f1_threshold=1.0), max_seconds=0.5)
     assert time.monotonic() - begun < 15
     assert "time" in {fit.stopped_by for fit in trained.fits.values()}
     assert np.isfinite(trained.head.predict(given[0].video)).all()
+    assert "MAX_TRAINING_SECONDS" in caplog.text
+
+
+def test_networks_that_had_no_time_are_left_out_of_a_mean_with_trees():
+    def fits(updates, stopped_by):
+        return [Fit(epochs=1, updates=updates, scores=NOTHING, stopped_by=stopped_by)] * 2
+
+    done, hurried = fits(UPDATES, "updates"), fits(UPDATES // 2 - 1, "time")
+    trees = fits(10, "time")
+    assert _unhurried({"tcn": done, "lstm": done, "trees": trees}) == list(CANDIDATES)
+    assert _unhurried({"tcn": hurried, "lstm": hurried, "trees": trees}) == [("trees",)]
+    assert _unhurried({"tcn": hurried, "lstm": done, "trees": trees}) == [("trees",), ("lstm",)]
 
 
 def test_whoever_watches_may_end_a_training():

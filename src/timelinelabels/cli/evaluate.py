@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from timelinelabels.cli.options import ConfigOption, read_config, read_json
+from timelinelabels.cli.options import ConfigOption, make_folder_of, read_config, read_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,8 +35,7 @@ JsonOption = Annotated[
     bool, typer.Option("--json", help="Print all scores as JSON instead of tables.")
 ]
 ReportOption = Annotated[
-    Path | None,
-    typer.Option("--report", "-r", help="Write an HTML report with plots to this file."),
+    Path, typer.Option("--report", "-r", help="The HTML report with plots; its folder is made.")
 ]
 
 
@@ -64,7 +63,7 @@ def evaluate(
         ),
     ] = None,
     as_json: JsonOption = False,
-    report: ReportOption = None,
+    report: ReportOption = Path("evaluation.html"),
 ) -> None:
     """Measure the model on videos that it was not trained on.
 
@@ -75,6 +74,7 @@ def evaluate(
     """
     if test is not None and folds is not None:
         raise typer.BadParameter("give either --test FILE or --folds K")
+    make_folder_of(report, "--report")  # before the work, not after it
     from timelinelabels.cli.score_tables import print_evaluation
     from timelinelabels.evaluation import evaluate as run
     from timelinelabels.evaluation.as_json import evaluation_data
@@ -100,9 +100,8 @@ def evaluate(
         typer.echo(json.dumps(evaluation_data(found), indent=2, ensure_ascii=False))
     else:
         print_evaluation(_output(), found)
-    if report is not None:
-        write_evaluation(report, found)
-        typer.echo(f"Report: {report}", err=True)
+    write_evaluation(report, found)
+    typer.echo(f"Report: {report}", err=True)
 
 
 def simulate(
@@ -134,6 +133,7 @@ def simulate(
     from timelinelabels.labelstudio.payloads import parse_export
 
     chosen = None if steps is None else _numbers(steps)
+    make_folder_of(report, "--report")
     known = parse_export(read_json(tasks))
     with _bench([tasks.resolve().parent]) as bench:
         found = run(
@@ -151,9 +151,8 @@ def simulate(
         typer.echo(json.dumps(simulation_data(found), indent=2, ensure_ascii=False))
     else:
         print_simulation(_output(), found)
-    if report is not None:
-        write_simulation(report, found)
-        typer.echo(f"Report: {report}", err=True)
+    write_simulation(report, found)
+    typer.echo(f"Report: {report}", err=True)
 
 
 @dataclass(frozen=True, kw_only=True)

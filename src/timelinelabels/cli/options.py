@@ -1,6 +1,7 @@
 """Options that several commands share, and reading the files that they name."""
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,3 +52,24 @@ def read_config(path: Path) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         return raw.decode("utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1")
+
+
+def make_folder_of(output: Path, option: str) -> None:
+    """Make the folder of a file that a command will write.
+
+    Args:
+        output: the file.
+        option: that names it, for the message.
+
+    Raises:
+        typer.BadParameter: the folder cannot be made or written.
+    """
+    folder = output.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise typer.BadParameter(
+            f"the folder {folder} cannot be made: {error.strerror}", param_hint=option
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise typer.BadParameter(f"the folder {folder} cannot be written", param_hint=option)

@@ -1,14 +1,13 @@
 """`timelinelabels predict`: timelines for videos or tasks, without a server."""
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from timelinelabels.cli.options import ConfigOption, ProjectOption, read_json
+from timelinelabels.cli.options import ConfigOption, ProjectOption, make_folder_of, read_json
 
 if TYPE_CHECKING:
     from timelinelabels.cli.side_by_side import Wanted
@@ -50,7 +49,8 @@ def predict(
     """
     if (tasks is None) == (not videos):
         raise typer.BadParameter("give either --tasks FILE or one or more VIDEO files")
-    _make_folder(output)  # before the work, not after it
+    if output is not None:
+        make_folder_of(output, "--output")  # before the work, not after it
     from timelinelabels.cli.console import make_console, print_error, progress_bars
     from timelinelabels.cli.offline import offline_settings, open_project
     from timelinelabels.cli.side_by_side import extracted
@@ -123,21 +123,6 @@ def _wanted(
             sources = []  # it is met again, and told, when the task is predicted
         yield Wanted(
             item=item, name=Path(sources[0].video).name if sources else "", sources=sources
-        )
-
-
-def _make_folder(output: Path | None) -> None:
-    if output is None:
-        return
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise typer.BadParameter(
-            f"the folder {output.parent} cannot be made: {error.strerror}", param_hint="--output"
-        ) from error
-    if not os.access(output.parent, os.W_OK):
-        raise typer.BadParameter(
-            f"the folder {output.parent} cannot be written", param_hint="--output"
         )
 
 

@@ -127,7 +127,7 @@ def collect_examples(
             axis=0,
             dtype=np.float32,
         )
-        judged = _judged(targets) if config.ignores_unlabeled else None
+        judged = judged_frames(targets) if config.ignores_unlabeled else None
         if judged is not None and not judged.any():
             reason = 'it has no region, and model_unlabeled="ignore" says that this means nothing'
             left_out.append(
@@ -146,8 +146,11 @@ def collect_examples(
     return examples, left_out
 
 
-def _judged(targets: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    """(T,): from the start of the first region to the end of the last one."""
+def judged_frames(targets: npt.NDArray[np.floating | np.bool_]) -> npt.NDArray[np.bool_]:
+    """(T,): what targets (T, C) say something about with model_unlabeled="ignore".
+
+    From the start of the first region to the end of the last one.
+    """
     labelled = np.flatnonzero(targets.any(axis=1))
     judged = np.zeros(len(targets), dtype=bool)
     if len(labelled):

@@ -216,6 +216,14 @@ class TimelineLabelsModel(ControlModel):
         from timelinelabels.training import HeadParameters, clear_loss, first_sight, train_head
 
         examples, left_out = collect_examples(tasks, self.config, features_of or self.features_of)
+        if examples and not any(example.targets.any() for example in examples):
+            logger.warning(
+                "Project %s, %s: no annotation has a region with one of the labels %s, so nothing will "
+                "be predicted; are these annotations of another labeling config?",
+                self.project,
+                self.config.name,
+                ", ".join(self.label_map),
+            )
         before = self.head_version()
         rival = before if before and teaches_the_same(before.manifest, self) else None
         sight = None

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from timelinelabels.control_models import ProjectModel, TimelineLabelsModel
-from timelinelabels.control_models.examples import last_changed, timeline_of
+from timelinelabels.control_models.examples import judged_frames, last_changed, timeline_of
 from timelinelabels.labelstudio.payloads import AnnotatedTask, AnnotationRecord
 from timelinelabels.labelstudio.regions import convert_timelinelabels_to_probs
 from timelinelabels.metrics import Scores, VideoOutcome, score_videos
@@ -142,16 +142,23 @@ def _judge_one(
         regions = prediction.regions
         for name, column in config.label_map.items():
             probabilities[:, columns[name]] = prediction.probabilities[:, column]
+    # What training leaves out of the loss says nothing here either.
+    judged = judged_frames(truth) if config.ignores_unlabeled else np.ones(length, dtype=bool)
+    claims = [(region, on_grid([region])[judged]) for region in regions]
     return JudgedVideo(
         task_id=task.task_id,
         name=PurePosixPath(urlsplit(source).path).name or source,
         outcome=VideoOutcome(
-            truth=truth,
-            predicted=on_grid(regions),
-            probabilities=probabilities,
+            truth=truth[judged],
+            predicted=on_grid(regions)[judged],
+            probabilities=probabilities[judged],
             fps=float(config.frame_rate or 25),
         ),
-        regions=tuple(with_truth(region, on_grid([region]), truth) for region in regions),
+        regions=tuple(
+            with_truth(region, claimed, truth[judged])
+            for region, claimed in claims
+            if claimed.any()
+        ),
     )
 
 

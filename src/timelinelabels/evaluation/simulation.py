@@ -10,7 +10,7 @@ from pathlib import Path
 
 from timelinelabels.control_models import Resources
 from timelinelabels.control_models.examples import LeftOut
-from timelinelabels.errors import ConfigError
+from timelinelabels.errors import ConfigError, TrainingError
 from timelinelabels.evaluation.judging import ControlOutcome, Report, all_labels, judge
 from timelinelabels.evaluation.videos import (
     FeaturesOf,
@@ -97,7 +97,13 @@ def simulate(
     groups, left_out = group_by_video(model, tasks, features_of)
     need_videos(groups, 2, "A replay predicts each video by what was learned from those before it.")
     groups, order = in_submit_order(groups)
-    wanted = set(steps) if steps is not None else set(range(1, len(groups)))
+    possible = set(range(1, len(groups)))
+    wanted = possible if steps is None else possible & set(steps)
+    if not wanted:
+        raise TrainingError(
+            f"None of the steps {', '.join(map(str, sorted(set(steps or ()))))} can be replayed: there are "
+            f"{len(groups)} videos, so steps are 1 to {len(groups) - 1}."
+        )
     labels = all_labels(model, tasks_of(groups))
     recorder = _Recorder()
     learned = 0

@@ -73,11 +73,15 @@ class Videos:
         return frame_scores(said, true)
 
 
-def positive_weights(labels: Sequence[Array]) -> Tensor:
-    """(C,): √(negatives / positives) of each label over all rows, within 1 … 10.
+def positive_weights(
+    labels: Sequence[Array], judged: Sequence[npt.NDArray[np.bool_]] | None = None
+) -> Tensor:
+    """(C,): √(negatives / positives) of each label over all rows that are judged, within 1 … 10.
 
     The square root is a compromise: the full ratio makes rare labels fire everywhere.
     """
+    if judged is not None:
+        labels = [array[mask] for array, mask in zip(labels, judged, strict=True)]
     positives = np.sum([array.sum(axis=0, dtype=np.float64) for array in labels], axis=0)
     rows = sum(len(array) for array in labels)
     ratio = np.sqrt((rows - positives) / np.maximum(positives, 1.0))
@@ -159,7 +163,7 @@ def partial_fit(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda update: min(1.0, (update + 1) / WARM_UP)
     )
-    weight, mean = positive_weights(targets), RunningMean(network)
+    weight, mean = positive_weights(targets, judged), RunningMean(network)
     seed_dropout(network, seed)
     network.train()
     planned = min(updates, epochs * windows.updates_an_epoch)

@@ -123,7 +123,7 @@ class ExtraTrees(BaseNN):
                 break
         if count:
             self._take_over(forest, always=np.asarray(targets.all(axis=0)))
-        self.weights = positive_weights(videos.targets)
+        self.weights = positive_weights(videos.targets, videos.judged)
         if unseen is None:
             scores = frame_scores(self._probabilities(rows) >= 0.5, targets)
         else:

@@ -1,6 +1,6 @@
 """Every video predicted by networks that never saw it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ from timelinelabels.neural_nets.base import Array
 from timelinelabels.neural_nets.fitting import UPDATES
 from timelinelabels.temporal_head import TemporalHead
 from timelinelabels.training.conclusions import HeldOut, outcomes
-from timelinelabels.training.heads import fits_of, untrained_head, videos_of
+from timelinelabels.training.heads import FOREST, fits_of, untrained_head, videos_of
 from timelinelabels.training.lessons import HeadParameters, Lesson
 from timelinelabels.training.side_by_side import Budget, Job, Progress, run_side_by_side
 
@@ -51,7 +51,8 @@ def predict_held_out(
         jobs.append(fits_of(videos_of(learned, head), head, parameters, unseen=unseen))
     by_kind = [job for of_kind in zip(*jobs, strict=True) for job in of_kind]
     fits = run_side_by_side(by_kind, budget, progress, waves_after=len(kinds))
-    candidates = [kinds] if len(kinds) == 1 else CANDIDATES
+    by_fold = {kind: fits[at * len(jobs) :][: len(jobs)] for at, kind in enumerate(kinds)}
+    candidates = [kinds] if len(kinds) == 1 else _unhurried(by_fold)
     predicted = [
         iter([_predict(head, sequence) for sequence in unseen.sequences]) for head, unseen in trials
     ]
@@ -64,7 +65,21 @@ def predict_held_out(
         truths=[item.truth for item in ordered],
         candidates=candidates,
     )
-    return held_out, {kind: fits[at * len(jobs) :][: len(jobs)] for at, kind in enumerate(kinds)}
+    return held_out, by_fold
+
+
+def _unhurried(by_fold: Mapping[str, Sequence[Fit]]) -> Sequence[Sequence[str]]:
+    """The candidates without networks that had no time for half of their updates, if any are left.
+
+    Half-trained networks make a mean worse than trees are alone.
+    """
+    hurried = {
+        kind
+        for kind, fits in by_fold.items()
+        if kind != FOREST
+        and any(fit.stopped_by == "time" and 2 * fit.updates < UPDATES for fit in fits)
+    }
+    return [kinds for kinds in CANDIDATES if not hurried & set(kinds)] or CANDIDATES
 
 
 def _predict(head: TemporalHead, sequence: Array) -> dict[str, npt.NDArray[np.float32]]:

@@ -12,6 +12,7 @@ as the folds were. With fewer videos training stops by its own score, rules for 
 scores are those on the training videos, and say so.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -32,6 +33,8 @@ from timelinelabels.training.lessons import (
     labels_exclude_each_other,
 )
 from timelinelabels.training.side_by_side import Budget, Progress, run_side_by_side
+
+logger = logging.getLogger(__name__)
 
 HELD_OUT_FROM = 3  # videos
 
@@ -109,6 +112,7 @@ def train_head(
         budget=budget,
         progress=_staged(on_epoch, "on all videos"),
     )
+    _tell_of_haste(parameters, {**fold_fits, **fits}, kinds)
     head = replace(head, label_map={label: column for column, label in enumerate(labels)})
     for network in head.networks.values():
         network.set_label_map(head.label_map)
@@ -149,6 +153,23 @@ def _learn(
     jobs = fits_of(videos_of(ordered, head), head, parameters, updates=updates)
     fits = run_side_by_side(jobs, budget, progress)
     return head, dict(zip(head.networks, fits, strict=True))
+
+
+def _tell_of_haste(
+    parameters: HeadParameters, fits: Mapping[str, Fit | list[Fit]], kept: Sequence[str]
+) -> None:
+    """Warn where time ran out: what was trained is less than it could be, and maybe not what was set."""
+    every = {kind: found if isinstance(found, list) else [found] for kind, found in fits.items()}
+    if not any(fit.stopped_by == "time" for found in every.values() for fit in found):
+        return
+    left_out = sorted(set(every) - set(kept))
+    logger.warning(
+        "The time for a training (MAX_TRAINING_SECONDS) ran out before it was done%s. Give it more "
+        "time, or make the networks smaller (hidden_size is %d, num_layers %d).",
+        f"; left out: {', '.join(left_out)}" if left_out else "",
+        parameters.hidden_size,
+        parameters.num_layers,
+    )
 
 
 def _on_training(head: TemporalHead, item: Lesson) -> VideoOutcome:
