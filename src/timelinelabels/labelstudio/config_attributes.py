@@ -80,7 +80,7 @@ SEQUENCE_SIZE = Attribute(
     values=Whole(1, 100_000),
     default=16,
     help="Steps of 0.2 s in a training sequence. The LSTM learns from windows of 4 sequences "
-    "(12.8 s), the TCN from windows of 16 (51.2 s).",
+    "(12.8 s), the TCN from windows of 16 (51.2 s), at most of the longest annotated video.",
 )
 HIDDEN_SIZE = Attribute(
     name="model_classifier_hidden_size",
