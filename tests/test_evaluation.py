@@ -134,6 +134,11 @@ def test_annotations_without_a_label_of_the_config_are_told(bench, tasks, caplog
     assert "no annotation has a region with one of the labels Goal, Foul" in caplog.text
 
 
+def test_more_folds_than_videos_are_an_error(bench, tasks):
+    with pytest.raises(TrainingError, match=r"6 .*fewer --folds"):
+        evaluate(CONFIG, tasks, folds=6, **bench)
+
+
 def test_steps_that_a_replay_has_not_enough_videos_for_are_an_error(bench, tasks):
     with pytest.raises(
         TrainingError, match=r"None of the steps 5, 9 .* 5 videos, so steps are 1 to 4"
@@ -151,7 +156,7 @@ def test_a_test_video_that_was_trained_on_is_named(bench, tasks):
 @pytest.mark.slow
 def test_the_same_file_in_two_tasks_is_one_video_for_folds_and_replay(bench, tasks):
     twice = [tasks[0], replace(tasks[0], task_id="copy"), tasks[1]]
-    found = evaluate(CONFIG, twice, folds=5, **bench)
+    found = evaluate(CONFIG, twice, folds=2, **bench)
     assert found.protocol == "2 folds by video"
     replay = simulate(CONFIG, twice, **{**bench, "folder": bench["folder"] / "replay"})
     (control,) = replay.controls

@@ -65,7 +65,7 @@ def evaluate(
         folder: an empty folder for trial versions.
         features_of: features of a source, extracted where needed.
         test: tasks to predict; None: folds.
-        folds: number of folds; default 5, fewer where there are fewer videos.
+        folds: number of folds; default 5, or as many as there are videos where those are fewer.
         report: is told what happens.
         on_epoch: as of `ProjectModel.learn`.
 
@@ -101,8 +101,12 @@ def evaluate(
             left_out=tuple(left_out),
             seen_in_training=tuple(task.task_id for task in tasks_of(both)),
         )
-    need_videos(groups, 2, "Annotate more, or give the videos to judge by with --test.")
-    parts = split(groups, min(folds or DEFAULT_FOLDS, len(groups)))
+    need_videos(
+        groups,
+        folds or 2,
+        "Annotate more, ask for fewer --folds, or give the videos to judge by with --test.",
+    )
+    parts = split(groups, folds or min(DEFAULT_FOLDS, len(groups)))
     outcomes = [
         trial.run(
             [group for group in groups if group not in part],
