@@ -156,7 +156,7 @@ def test_a_test_video_that_was_trained_on_is_named(bench, tasks):
 @pytest.mark.slow
 def test_the_same_file_in_two_tasks_is_one_video_for_folds_and_replay(bench, tasks):
     twice = [tasks[0], replace(tasks[0], task_id="copy"), tasks[1]]
-    found = evaluate(CONFIG, twice, folds=2, **bench)
+    found = evaluate(CONFIG, twice, **bench)
     assert found.protocol == "2 folds by video"
     replay = simulate(CONFIG, twice, **{**bench, "folder": bench["folder"] / "replay"})
     (control,) = replay.controls
