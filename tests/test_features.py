@@ -342,6 +342,32 @@ def test_the_guides_functions_share_one_cache(video: Path, tmp_path: Path, log: 
     assert {total for _, total in calls} == {FRAMES}
 
 
+def test_opening_a_long_video_s_features_takes_no_memory(tmp_path: Path):
+    path = tmp_path / "long.safetensors"
+    with FeatureFileWriter(path, 1280) as writer:
+        rows = np.ones((1000, 1280), np.float16)
+        for part in range(40):
+            pts = np.arange(1000) + 1000 * part
+            writer.append(rows, pts, np.zeros((1000, CELLS), np.uint8))
+        writer.commit(record())
+    assert path.stat().st_size > 100e6
+    script = """
+import resource, sys
+from pathlib import Path
+from timelinelabels.feature_file import read_feature_file
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+before = peak()
+arrays, _ = read_feature_file(Path(sys.argv[1]))
+assert arrays.features.shape == (40_000, 1280)
+print(peak() - before)
+"""
+    grown = subprocess.run(
+        [sys.executable, "-c", script, str(path)], check=True, capture_output=True, text=True
+    ).stdout
+    assert float(grown) < 30, "megabytes"
+
+
 # ------------------------------------------------------------------------------------- damaged files
 
 
