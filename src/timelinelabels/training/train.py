@@ -13,8 +13,9 @@ scores are those on the training videos, and say so.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Literal
 
 from timelinelabels.errors import TrainingError
@@ -112,7 +113,9 @@ def train_head(
         budget=budget,
         progress=_staged(on_epoch, "on all videos"),
     )
-    _tell_of_haste(parameters, {**fold_fits, **fits}, kinds)
+    _tell_of_haste(
+        parameters, chain(fits.values(), *fold_fits.values()), fold_fits.keys() - set(kinds)
+    )
     head = replace(head, label_map={label: column for column, label in enumerate(labels)})
     for network in head.networks.values():
         network.set_label_map(head.label_map)
@@ -156,17 +159,15 @@ def _learn(
 
 
 def _tell_of_haste(
-    parameters: HeadParameters, fits: Mapping[str, Fit | list[Fit]], kept: Sequence[str]
+    parameters: HeadParameters, fits: Iterable[Fit], left_out: Collection[str]
 ) -> None:
     """Warn where time ran out: what was trained is less than it could be, and maybe not what was set."""
-    every = {kind: found if isinstance(found, list) else [found] for kind, found in fits.items()}
-    if not any(fit.stopped_by == "time" for found in every.values() for fit in found):
+    if not any(fit.stopped_by == "time" for fit in fits):
         return
-    left_out = sorted(set(every) - set(kept))
     logger.warning(
         "The time for a training (MAX_TRAINING_SECONDS) ran out before it was done%s. Give it more "
         "time, or make the networks smaller (hidden_size is %d, num_layers %d).",
-        f"; left out: {', '.join(left_out)}" if left_out else "",
+        f"; left out: {', '.join(sorted(left_out))}" if left_out else "",
         parameters.hidden_size,
         parameters.num_layers,
     )
