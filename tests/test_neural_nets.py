@@ -240,7 +240,7 @@ def test_what_nobody_judged_neither_makes_a_label_rare_nor_is_a_window_drawn_for
     assert positive_weights([targets], [judged]).tolist() == [1.0, 1.0]
     features = np.zeros((1000, WIDTH), dtype=np.float32)
     windows = RandomWindows(
-        [features, features], [targets, targets], [judged, ~judged & False], 64, 0
+        [features, features], [targets, targets], [judged, np.zeros_like(judged)], 64, 0
     )
     assert windows.updates_an_epoch == 1
     for _ in range(20):

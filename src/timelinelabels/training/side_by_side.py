@@ -4,7 +4,6 @@ Each network is small: one thread trains it as fast as several would, so several
 a processor core. What a fit learns does not depend on what runs beside it.
 """
 
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from timelinelabels.errors import TrainingError
 from timelinelabels.metrics import FrameScores
 from timelinelabels.neural_nets import Fit
 from timelinelabels.neural_nets.fitting import one_thread
+from timelinelabels.processors import usable_processors
 
 MOST_SIDE_BY_SIDE = 4
 
@@ -56,7 +56,7 @@ def run_side_by_side(
         progress: called from whichever thread, one call at a time.
         waves_after: fits in a row that come after these ones, and need their share of the budget.
     """
-    workers = min(len(jobs), processor_cores(), MOST_SIDE_BY_SIDE)
+    workers = min(len(jobs), usable_processors(), MOST_SIDE_BY_SIDE)
     ended, one_at_a_time = threading.Event(), threading.Lock()
     errors: list[BaseException] = []
 
@@ -82,8 +82,3 @@ def run_side_by_side(
             pool.shutdown(wait=True, cancel_futures=True)
             raise errors[0]
         return [future.result() for future in futures]
-
-
-def processor_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
