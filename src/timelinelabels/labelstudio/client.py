@@ -12,7 +12,7 @@ that writes is sent once: repeated after a lost answer it would write twice.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
@@ -20,13 +20,9 @@ from typing import Any
 
 import httpx
 
-from timelinelabels.errors import (
-    LabelStudioError,
-    LabelStudioNotFoundError,
-    LabelStudioRefusedError,
-    LabelStudioUnreachableError,
-)
-from timelinelabels.labelstudio.access import ACCESS_HELP, AccessAuth, LabelStudioAccess
+from timelinelabels.errors import LabelStudioNotFoundError
+from timelinelabels.labelstudio.access import AccessAuth, LabelStudioAccess
+from timelinelabels.labelstudio.api_errors import asking, understanding
 from timelinelabels.labelstudio.api_records import (
     ConnectedBackend,
     LabelStudioProject,
@@ -47,7 +43,6 @@ ANSWER_SECONDS = 60.0  # a page of a hundred tasks with long timelines takes Lab
 PAGE_SIZE = 100
 RETRIES = 2  # of requests that only read
 _ONCE: Any = {"max_retries": 0}
-_SHOWN_CHARACTERS = 300
 
 
 class LabelStudioClient:
@@ -338,69 +333,11 @@ class LabelStudioClient:
         with self._asking("an access token"):
             return self._http.send(request, auth=None)
 
-    @contextmanager
-    def _asking(self, what: str) -> Iterator[None]:
-        """Turn whatever goes wrong with a request into our errors."""
-        from label_studio_sdk.core.api_error import ApiError
+    def _asking(self, what: str) -> AbstractContextManager[None]:
+        return asking(self.url, what)
 
-        where = f"Label Studio at {self.url}, asked for {what}"
-        try:
-            yield
-        except ApiError as error:
-            raise _api_error(where, error.status_code, error.body) from None
-        except httpx.TimeoutException as error:
-            raise LabelStudioUnreachableError(
-                f"{where}: no answer in time ({type(error).__name__})"
-            ) from None
-        except httpx.HTTPError as error:
-            raise LabelStudioUnreachableError(
-                f"{where}: {error or type(error).__name__}. Is LABEL_STUDIO_URL its address as this "
-                "machine reaches it, and does it run?"
-            ) from None
-        except ValueError as error:  # no JSON, or not the fields that the SDK expects
-            raise _not_label_studio(where, type(error).__name__) from None
-
-    @contextmanager
-    def _understanding(self, what: str) -> Iterator[None]:
-        """Turn an answer that lacks something into our error."""
-        try:
-            yield
-        except (KeyError, TypeError, ValueError) as error:
-            raise LabelStudioError(
-                f"Label Studio at {self.url} tells of {what} in a way that is not understood: {error}"
-            ) from None
-
-
-def _not_label_studio(where: str, why: str) -> LabelStudioError:
-    return LabelStudioError(
-        f"{where}: the answer is not Label Studio's ({why}); does LABEL_STUDIO_URL lead to it?"
-    )
-
-
-def _api_error(where: str, status: int | None, body: Any) -> LabelStudioError:
-    """The error for an HTTP status; it shows Label Studio's own words where there are any."""
-    detail = body.get("detail") if isinstance(body, Mapping) else None
-    if isinstance(body, Mapping) and body.get("validation_errors"):
-        detail = json.dumps(body["validation_errors"], ensure_ascii=False)
-    elif detail is None and isinstance(body, Mapping | list) and status == httpx.codes.BAD_REQUEST:
-        detail = json.dumps(body, ensure_ascii=False, default=str)
-    said = f" {str(detail)[:_SHOWN_CHARACTERS]}" if detail else ""
-    text = f"{where}: HTTP {status}.{said}"
-    if status is not None and status < 300:  # the SDK could not read the body
-        return _not_label_studio(where, "no JSON")
-    if status == httpx.codes.UNAUTHORIZED:
-        return LabelStudioRefusedError(f"{text} {ACCESS_HELP}")
-    if status == httpx.codes.FORBIDDEN:
-        return LabelStudioRefusedError(text)
-    if status == httpx.codes.NOT_FOUND:
-        return LabelStudioNotFoundError(
-            f"{text} It is not there, or the token's user may not see it"
-        )
-    if status is not None and 300 <= status < 400:
-        return LabelStudioError(f"{text} It redirects: set LABEL_STUDIO_URL to the address behind")
-    if status is None or status >= 500:
-        return LabelStudioUnreachableError(text)
-    return LabelStudioError(text)
+    def _understanding(self, what: str) -> AbstractContextManager[None]:
+        return understanding(self.url, what)
 
 
 def _count_filter(column: str, operator: str, value: int) -> dict[str, Any]:
