@@ -88,8 +88,11 @@ class FeatureFileWriter:
     def __init__(self, path: Path, dim: int) -> None:
         self._path = path
         self._dim = dim
-        self._pts: list[NDArray[np.int64]] = []
-        self._thumbnails: list[NDArray[np.uint8]] = []
+        # What follows the features in the file waits for them, as bytes in one piece each: thousands
+        # of small arrays among the decoder's and the network's large ones would leave the heap full
+        # of holes, 2 kB a frame.
+        self._pts = bytearray()
+        self._thumbnails = bytearray()
         self._crc = 0
         self._bytes = 0
 
@@ -127,17 +130,16 @@ class FeatureFileWriter:
         assert values.shape == (len(pts), self._dim)
         assert thumbnails.shape == (len(pts), CELLS)
         self._write(values.astype("<f2", copy=False).tobytes())
-        self._pts.append(pts)
-        self._thumbnails.append(thumbnails)
+        self._pts += pts.astype("<i8", copy=False).tobytes()
+        self._thumbnails += thumbnails.tobytes()
 
     def commit(self, record: FeatureRecord) -> None:
         """Make the file whole, put it on the disk, and give it its name, in one step."""
-        pts = np.concatenate(self._pts).astype("<i8", copy=False)
+        count = len(self._pts) // np.dtype("<i8").itemsize
         features_end = self._bytes
-        self._write(pts.tobytes())
+        self._write(self._pts)
         pts_end = self._bytes
-        for thumbnails in self._thumbnails:
-            self._write(thumbnails.tobytes())
+        self._write(self._thumbnails)
         thumbnails_end = self._bytes
         self._write(json.dumps([asdict(span) for span in record.damage]).encode())
         header: dict[str, Any] = {
@@ -148,9 +150,9 @@ class FeatureFileWriter:
                 "time_base": str(record.time_base),
                 "duration": str(record.duration),
             },
-            "features": _tensor("F16", [len(pts), self._dim], 0, features_end),
-            "pts": _tensor("I64", [len(pts)], features_end, pts_end),
-            "thumbnails": _tensor("U8", [len(pts), CELLS], pts_end, thumbnails_end),
+            "features": _tensor("F16", [count, self._dim], 0, features_end),
+            "pts": _tensor("I64", [count], features_end, pts_end),
+            "thumbnails": _tensor("U8", [count, CELLS], pts_end, thumbnails_end),
             "damage": _tensor("U8", [self._bytes - thumbnails_end], thumbnails_end, self._bytes),
         }
         header["__metadata__"][_CRC_KEY] = f"{zlib.crc32(_canonical(header), self._crc):08x}"
@@ -166,7 +168,7 @@ class FeatureFileWriter:
             self._partial.replace(self._path)
             _sync_folder(self._path.parent)
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes | bytearray) -> None:
         with cache_folder_errors(self._path.parent):
             self._file.write(data)
         self._crc = zlib.crc32(data, self._crc)
