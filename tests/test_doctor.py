@@ -33,7 +33,7 @@ def published(tmp_path: Path, seeded_weights: Path) -> Iterator[str]:
     (folder / "yolov8n-cls.pt").write_bytes(seeded_weights.read_bytes())
     handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
     server.server_close()
@@ -125,7 +125,7 @@ def test_a_backend_that_asks_for_another_password_is_told(
     basic_auth: tuple[str, str] | None, verdict: Verdict, words: str
 ) -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Guarded)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         found = check_backend(f"http://127.0.0.1:{server.server_address[1]}", basic_auth)
     finally:

@@ -13,6 +13,7 @@ from timelinelabels.demo.scene import Scene
 from timelinelabels.video import VideoReader
 
 
+@pytest.mark.slow
 def test_features_of_the_frames_that_it_was_made_for_vary_and_fit_into_float16(
     scenes: list[Scene], tmp_path: Path
 ) -> None:
@@ -32,6 +33,7 @@ def test_features_of_the_frames_that_it_was_made_for_vary_and_fit_into_float16(
     assert (features.std(axis=0) > 1e-3).mean() > 0.95
 
 
+@pytest.mark.slow
 def test_equal_arguments_give_equal_tensors_and_leave_torch_s_random_state_alone(
     tmp_path: Path,
 ) -> None:
@@ -47,6 +49,7 @@ def test_equal_arguments_give_equal_tensors_and_leave_torch_s_random_state_alone
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_frames_that_are_all_alike_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="too much alike"):
         write_seeded_checkpoint(tmp_path / "a.pt", np.full((16, 64, 64, 3), 90, np.uint8))

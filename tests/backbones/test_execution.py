@@ -93,6 +93,7 @@ def test_bfloat16_of_real_weights_on_real_pictures_is_within_0_999(
         assert least_cosine(full, half) >= 0.999
 
 
+@pytest.mark.slow
 def test_an_architecture_that_is_not_written_as_onnx_is_run_by_torch(tmp_path: Path) -> None:
     save_classifier(tmp_path / "a.pt", architecture="11/yolo11-cls", scale="n")
     layers = layers_of(tmp_path / "a.pt")

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from timelinelabels.server import services
 from timelinelabels.server.app import create_app
 from timelinelabels.settings import Settings
@@ -21,6 +23,7 @@ print(sorted({"sqlalchemy", "label_studio_sdk.label_interface.interface"} & set(
 """
 
 
+@pytest.mark.slow
 def test_health_needs_neither_torch_nor_the_database_and_the_warm_up_brings_them(tmp_path):
     folders = {"MODEL_ROOT": str(tmp_path), "CACHE_DIR": str(tmp_path), "DATABASE_URL": ""}
     lines = subprocess.run(
