@@ -16,6 +16,7 @@ from timelinelabels.errors import NoVideoStreamError, VideoError
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,9 @@ _DEMUXERS = (
 )
 """The containers that are opened. FFmpeg knows 400, and some are not wanted: it renders any text
 file as a video of its letters, and playlists (HLS, concat) make it open other files and URLs."""
+
+
+_GPU_FORMATS = frozenset({"nv12", "p010le", "p016le", "yuv444p", "yuv444p10msble", "yuv444p16le"})
 
 
 def check_is_file(path: Path) -> None:
@@ -95,6 +99,11 @@ def open_container_on_gpu(path: Path, device: str) -> InputContainer | None:
 def is_decoded_on_gpu(stream: VideoStream) -> bool:
     """Whether a GPU has a decoder for the stream's codec and was asked for it."""
     return stream.codec_context.is_hwaccel
+
+
+def is_gpu_picture(frame: VideoFrame) -> bool:
+    """Whether a picture has a format that a GPU's decoder gives; a processor's mostly gives others."""
+    return frame.format.name in _GPU_FORMATS
 
 
 def _opened(path: Path, gpu: HWAccel | None) -> InputContainer:

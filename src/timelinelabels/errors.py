@@ -23,6 +23,7 @@
     │   ├── WeightsForbiddenError        it is outside MODEL_ROOT, or custom weights are switched off
     │   ├── UnsafeCheckpointError        its pickle asks for something that a checkpoint never needs
     │   └── NotAClassificationCheckpointError   it holds a detector, a plain dict of tensors, …
+    ├── DeviceMemoryError                a network has no memory for a single frame
     ├── FeatureStoreError                the cache folder cannot be written or read
     ├── ModelRegistryError               a model version cannot be written or read
     ├── TrainingError                    there is nothing to learn from
@@ -130,6 +131,10 @@ class NotAClassificationCheckpointError(CheckpointError):
     """The file is a checkpoint of another task, or not a YOLO checkpoint at all."""
 
     http_status = 422
+
+
+class DeviceMemoryError(TimelineLabelsError):
+    """What a network runs on has no memory for a single frame."""
 
 
 class FeatureStoreError(TimelineLabelsError):

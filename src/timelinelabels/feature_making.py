@@ -35,6 +35,9 @@ these mostly wait; where a video is hard to decode they are what keeps the netwo
 (docs/reference/performance.md)."""
 
 
+_CALLS_ON_GPU = 2  # of the network: one computes while the next one's pictures are copied
+
+
 @dataclass(frozen=True, kw_only=True)
 class FeatureOrder:
     """What to make, of what, and where."""
@@ -93,6 +96,7 @@ def _write(
 
     backbone, progress = order.backbone, order.progress
     preparation = backbone.preprocessing
+    calls = _CALLS_ON_GPU if backbone.device.startswith("cuda") else workers
     done, anything = 0, False
     with (
         VideoReader(
@@ -109,7 +113,7 @@ def _write(
         with (
             prefetched(reader, depth=_BATCHES_AHEAD) as batches,
             computed_in_order(
-                lambda batch: backbone.embed(batch.frames), batches, workers=workers
+                lambda batch: backbone.embed(batch.frames), batches, workers=calls
             ) as embedded,
         ):
             for batch, embedding in embedded:

@@ -128,6 +128,7 @@ class PictureConverter:
             )
         self.size = (right - left, bottom - top)
         self._box = orientation.stored_box((left, top, right, bottom), *scaled)
+        self._to_planes = VideoReformatter()
         self._to_rgb = VideoReformatter()
         self._to_size = VideoReformatter()
         self._to_triples = VideoReformatter()
@@ -145,6 +146,9 @@ class PictureConverter:
         width, height = self._stored_size
         shrink = min(frame.width / width, frame.height / height)
         if shrink < _ONE_STEP_FROM:
+            if frame.format.name == "nv12":
+                # A GPU's pictures: the same numbers in another order, which swscale converts otherwise.
+                frame = self._to_planes.reformat(frame, format="yuv420p", threads=1)
             # threads=1: a small picture costs less than waking swscale's own threads.
             frame = self._to_rgb.reformat(frame, format="rgb24", threads=1)
             scaled = self._to_size.reformat(frame, width=width, height=height, threads=1)

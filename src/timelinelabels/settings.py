@@ -78,7 +78,7 @@ class Settings(BaseSettings):
     max_training_seconds: float = Field(
         default=600, ge=1, description="A training ends with what it has after so long."
     )
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")] = Field(
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:(0|[1-9][0-9]{0,2}))?)$")] = Field(
         default="auto",
         description="What networks of frames run on: auto, cpu, cuda or cuda:1; auto: a GPU if any.",
     )

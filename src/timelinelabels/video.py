@@ -25,6 +25,7 @@ import numpy as np
 from timelinelabels.containers import (
     expected_end,
     is_decoded_on_gpu,
+    is_gpu_picture,
     open_container,
     open_container_on_gpu,
     video_stream,
@@ -164,6 +165,16 @@ class VideoReader:
             first = next(frames, None)
             if first is None:
                 raise self._nothing_decoded()
+            if self.decoded_on_gpu and not is_gpu_picture(first):
+                # FFmpeg went over to the processor by itself: only in the codec's name was it a match.
+                self.decoded_on_gpu = False
+                logger.warning(
+                    "%s is decoded by the processor: %s does not know this kind of %s (%s)",
+                    self._path,
+                    self._gpu,
+                    self._stream.codec_context.name,
+                    first.format.name,
+                )
             orientation = Orientation.of(first)
             self.info = _describe(self._path, self._container, self._stream, first, orientation)
             converter = PictureConverter(

@@ -11,7 +11,7 @@ import torch
 from checkpoint_files import noise
 
 from timelinelabels.backbones import YoloBackbone
-from timelinelabels.backbones.devices import Batches, chosen_device
+from timelinelabels.backbones.devices import Batches, chosen_device, is_out_of_memory
 from timelinelabels.errors import SettingsError
 from timelinelabels.settings import load_settings
 
@@ -52,7 +52,7 @@ def test_a_command_with_a_gpu_that_is_not_there_ends_at_once(tmp_path: Path) -> 
     assert done.stderr.startswith("Error: DEVICE=cuda: torch")
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "mps"])
+@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cuda:01", "cuda:1000", "mps"])
 def test_another_name_is_refused_with_the_variable(name: str, monkeypatch) -> None:
     monkeypatch.setenv("DEVICE", name)
     with pytest.raises(SettingsError, match="DEVICE"):
@@ -95,11 +95,52 @@ def test_what_is_not_a_lack_of_memory_passes_through() -> None:
         Batches(broken, 4)(np.zeros((4, 8, 8, 3), np.uint8))
 
 
+class Narrow(Doubling):
+    """A network that more than so many frames do not fit into."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+
+    def __call__(self, frames: np.ndarray) -> np.ndarray:
+        if len(frames) > self.room:
+            raise RuntimeError("CUDA error: out of memory")
+        return super().__call__(frames)
+
+
+def test_batches_grow_again_where_memory_was_scarce_for_a_while() -> None:
+    network = Narrow(room=2)
+    batches = Batches(network, 8)
+    frames = np.zeros((8, 8, 8, 3), np.uint8)
+    batches(frames)
+    assert batches.size == 2
+    network.room = 8
+    for _ in range(100):
+        batches(frames)
+    assert batches.size == 8
+    assert max(network.sizes) == 8
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        MemoryError(),
+    ],
+)
+def test_a_lack_of_memory_is_known_in_all_its_forms(error: Exception) -> None:
+    assert is_out_of_memory(error)
+
+
 OUT_OF_MEMORY = """
 import resource, sys
 import numpy as np
 import torch
 from timelinelabels.backbones.devices import Batches
+from timelinelabels.errors import DeviceMemoryError
 
 torch.set_num_threads(1)
 BYTES_A_FRAME = 32 * 2**20
@@ -117,8 +158,8 @@ resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[1]) * 2**20,) * 2)
 batches = Batches(network, 64)
 try:
     features = batches(frames)
-except MemoryError as error:
-    print("MemoryError", str(error)[:28])
+except DeviceMemoryError as error:
+    print("DeviceMemoryError", str(error)[:38])
 else:
     assert features[:, 0].tolist() == list(range(64))
     print(batches.size)
@@ -127,7 +168,8 @@ else:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the address space is limited as on Linux")
 @pytest.mark.parametrize(
-    ("room", "said"), [(400, "8"), (10_000, "64"), (8, "MemoryError no memory for a single frame")]
+    ("room", "said"),
+    [(400, "8"), (10_000, "64"), (8, "DeviceMemoryError There is no memory for a single frame")],
 )
 def test_a_batch_that_memory_does_not_hold_is_halved_until_it_fits(room: int, said: str) -> None:
     """Torch's allocator, really out of memory, in a process of its own."""

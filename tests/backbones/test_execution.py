@@ -18,8 +18,10 @@ from timelinelabels.backbones.execution import (
     feature_network,
     processor_precision,
 )
+from timelinelabels.backbones.low_contrast import ExactWhereDim
 from timelinelabels.backbones.onnx_graph import UnknownLayerError, onnx_model
 from timelinelabels.features import FeatureStore
+from timelinelabels.video import VideoReader
 
 PLAIN = Preprocessing(resize=64, crop=(64, 64), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 NORMALISED = Preprocessing(resize=64, crop=(64, 64), mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
@@ -29,6 +31,11 @@ def layers_of(path: Path) -> torch.nn.Sequential:
     with open_checkpoint(path) as archive:
         record = read_classifier(archive)
         return build_network(record, {n: v.read(archive) for n, v in record.tensors.items()})
+
+
+def torch_network(path: Path, how: Preprocessing, precision: torch.dtype) -> TorchNetwork:
+    layers = layers_of(path)
+    return TorchNetwork(layers, how.crop, _take_over_scale(layers, how), precision=precision)
 
 
 def plain_features(path: Path, frames: np.ndarray, how: Preprocessing) -> np.ndarray:
@@ -67,30 +74,66 @@ def test_every_runtime_computes_the_plain_network_with_its_normalisation(
 def test_bfloat16_gives_the_features_of_float32_within_a_cosine_of_0_999(
     seeded_weights: Path,
 ) -> None:
-    layers = layers_of(seeded_weights)
-    offset = _take_over_scale(layers, PLAIN)
-    network = TorchNetwork(layers, PLAIN.crop, offset, precision=torch.bfloat16)
+    network = torch_network(seeded_weights, PLAIN, torch.bfloat16)
     frames = noise(5)
     assert least_cosine(network(frames), plain_features(seeded_weights, frames, PLAIN)) >= 0.999
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("weights", ["leaf-cls-224.pt", "leaf-cls.pt"])
 def test_bfloat16_of_real_weights_on_real_pictures_is_within_0_999(
-    leaf_weights: Path, shared_data: Path
+    shared_data: Path, weights: str
 ) -> None:
-    from timelinelabels.video import VideoReader
+    """By day, and by night: the second recording is so dark that bfloat16 alone comes down to 0.993."""
+    path = shared_data.parent / "weights" / weights
+    how = YoloBackbone.open(path).preprocessing
+    exact, half = (torch_network(path, how, it) for it in (torch.float32, torch.bfloat16))
+    network = ExactWhereDim(half, lambda: exact)
+    for name in ("20200626_154313_01", "20200628_183032_01"):
+        video = shared_data / "room_actions" / "videos" / f"{name}.mp4"
+        with VideoReader(video, scaled_size=how.scaled_size, crop_box=how.crop_box) as reader:
+            frames = np.concatenate([batch.frames[:1] for batch in reader])
+        frames = frames[:: 4 if weights == "leaf-cls-224.pt" else 16]
+        assert least_cosine(exact(frames), network(frames)) >= 0.999
 
-    how = YoloBackbone.open(leaf_weights).preprocessing
-    networks = []
-    for precision in (torch.float32, torch.bfloat16):
-        layers = layers_of(leaf_weights)
-        offset = _take_over_scale(layers, how)
-        networks.append(TorchNetwork(layers, how.crop, offset, precision=precision))
-    for path in sorted((shared_data / "room_actions" / "videos").glob("*.mp4"))[:3]:
-        with VideoReader(path, scaled_size=how.scaled_size, crop_box=how.crop_box) as reader:
-            frames = next(iter(reader)).frames[::4]
-        full, half = (network(frames) for network in networks)
-        assert least_cosine(full, half) >= 0.999
+
+def test_pictures_of_little_contrast_are_computed_by_the_exact_network() -> None:
+    given: list[tuple[str, int]] = []
+
+    def network(name: str, value: float):
+        def run(frames: np.ndarray) -> np.ndarray:
+            given.append((name, len(frames)))
+            return np.full((len(frames), 2), value, np.float32) + frames[:, :1, 0, 0]
+
+        return run
+
+    built: list[int] = []
+    both = ExactWhereDim(network("usual", 0.25), lambda: built.append(1) or network("exact", 0.5))
+    clear = noise(3)
+    assert (both(clear) % 1 == 0.25).all()
+    assert built == []
+    frames = np.concatenate([clear[:1], clear[:1] // 8, clear[1:], clear[1:] // 16])
+    features = both(frames)
+    assert (features[:, 0] % 1).tolist() == [0.25, 0.5, 0.25, 0.25, 0.5, 0.5]
+    assert (features[:, 0] // 1).tolist() == frames[:, 0, 0, 0].tolist()
+    assert given == [("usual", 3), ("exact", 3), ("usual", 3)]
+    assert (both(clear // 8) % 1 == 0.5).all()
+    assert len(built) == 1
+
+
+def test_a_call_of_the_network_takes_one_thread_whatever_torch_is_told(
+    seeded_weights: Path,
+) -> None:
+    network = torch_network(seeded_weights, PLAIN, torch.float32)
+    before, seen = torch.get_num_threads(), []
+    network._layers.insert(0, lambda pixels: seen.append(torch.get_num_threads()) or pixels)
+    torch.set_num_threads(2)
+    try:
+        network(noise(2))
+        assert seen == [1]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.slow
@@ -99,8 +142,10 @@ def test_an_architecture_that_is_not_written_as_onnx_is_run_by_torch(tmp_path: P
     layers = layers_of(tmp_path / "a.pt")
     with pytest.raises(UnknownLayerError, match="C3k2"):
         onnx_model(layers, (64, 64), None)
-    network = feature_network(layers, PLAIN)
-    assert isinstance(network, TorchNetwork)
+    network = feature_network(lambda: layers_of(tmp_path / "a.pt"), PLAIN)
+    assert isinstance(
+        network.usual if isinstance(network, ExactWhereDim) else network, TorchNetwork
+    )
     expected = plain_features(tmp_path / "a.pt", noise(2), PLAIN)
     # Untrained weights on noise, in bfloat16 where the processor has it: layers add up what they round.
     least = 0.999 if processor_precision() is torch.float32 else 0.99

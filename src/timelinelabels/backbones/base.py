@@ -100,3 +100,10 @@ class Backbone(Protocol):
 
     def class_probabilities(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
         """Probabilities (T, n_classes), rows summing to 1, of features (T, D)."""
+
+
+class FeatureNetwork(Protocol):
+    """Layers of a classifier, ready to run; threads may share it."""
+
+    def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Features (N, D) of frames (N, H, W, 3), computed all at once."""

@@ -1,9 +1,10 @@
 """Running a YOLO classifier up to its pooled features, as fast as a device can.
 
 Float32 on a processor: ONNX Runtime, whose blocked convolutions are the fastest there. bfloat16, and
-architectures that are not written as ONNX here: torch, each convolution one call of oneDNN together
-with its bias and activation, its weights laid out once. What was measured, and which runtimes were
-not chosen: docs/decisions/0020-processor-runtime.md. A GPU: torch, in 16 bits.
+architectures that are not written as ONNX here: torch, each convolution one call of oneDNN
+(`fused_convolutions`); pictures of little contrast in float32 all the same (`low_contrast`). What was
+measured, and which runtimes were not chosen: docs/decisions/0020-processor-runtime.md. A GPU: torch, in
+16 bits.
 """
 
 from __future__ import annotations
@@ -11,30 +12,27 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from timelinelabels.backbones.devices import SMALL_BATCH, gpu_precision
+from timelinelabels.backbones.devices import GPU_PRECISION
+from timelinelabels.backbones.fused_convolutions import fuse
+from timelinelabels.backbones.low_contrast import ExactWhereDim
 from timelinelabels.backbones.onnx_graph import INPUT, OUTPUT, UnknownLayerError, onnx_model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from timelinelabels.backbones.base import Preprocessing
+    from timelinelabels.backbones.base import FeatureNetwork, Preprocessing
 
 logger = logging.getLogger(__name__)
 
 NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
 _PROCESSOR = torch.device("cpu")
-_ACTIVATIONS: Mapping[type[torch.nn.Module], str] = {
-    torch.nn.SiLU: "swish",
-    torch.nn.ReLU: "relu",
-    torch.nn.Identity: "none",
-}
 
 
 def processor_precision() -> torch.dtype:
@@ -49,36 +47,47 @@ def processor_precision() -> torch.dtype:
     return torch.bfloat16 if known.get("avx512_bf16") or known.get("amx_bf16") else torch.float32
 
 
-class FeatureNetwork(Protocol):
-    """Layers of a classifier, ready to run; threads may share it."""
-
-    def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Features (N, D) of frames (N, H, W, 3), computed all at once."""
-
-
 def feature_network(
-    layers: torch.nn.Sequential,
+    read_layers: Callable[[], torch.nn.Sequential],
     preprocessing: Preprocessing,
     device: torch.device | None = None,
 ) -> FeatureNetwork:
     """The fastest of the networks below on this machine.
 
     Args:
-        layers: in float32 and evaluation mode, normalisations folded; taken over and changed.
+        read_layers: gives the layers, new ones each time: in float32 and evaluation mode, normalisations
+            folded. A network is built of them; what is computed in float32 beside bfloat16 gets its own.
         preprocessing: the input's size and normalisation.
         device: to run on; None: the processor.
     """
-    on_processor = device is None or device.type == "cpu"
-    precision = processor_precision() if on_processor else gpu_precision()
-    offset = _take_over_scale(layers, preprocessing)
-    if precision is torch.float32:
-        try:
-            return OnnxNetwork(layers, preprocessing.crop, offset)
-        except UnknownLayerError as layer:
-            logger.debug("This architecture is run by torch, because of its layer %s", layer)
-    return TorchNetwork(
-        layers, preprocessing.crop, offset, precision=precision, device=device or _PROCESSOR
+    if device is not None and device.type != "cpu":
+        return _torch_network(read_layers(), preprocessing, GPU_PRECISION, device)
+    if processor_precision() is torch.float32:
+        return _exact_network(read_layers(), preprocessing)
+    return ExactWhereDim(
+        _torch_network(read_layers(), preprocessing, torch.bfloat16, _PROCESSOR),
+        lambda: _exact_network(read_layers(), preprocessing),
     )
+
+
+def _torch_network(
+    layers: torch.nn.Sequential,
+    preprocessing: Preprocessing,
+    precision: torch.dtype,
+    device: torch.device,
+) -> TorchNetwork:
+    offset = _take_over_scale(layers, preprocessing)
+    return TorchNetwork(layers, preprocessing.crop, offset, precision=precision, device=device)
+
+
+def _exact_network(layers: torch.nn.Sequential, preprocessing: Preprocessing) -> FeatureNetwork:
+    """In float32 on the processor."""
+    offset = _take_over_scale(layers, preprocessing)
+    try:
+        return OnnxNetwork(layers, preprocessing.crop, offset)
+    except UnknownLayerError as layer:
+        logger.debug("This architecture is run by torch, because of its layer %s", layer)
+    return TorchNetwork(layers, preprocessing.crop, offset, precision=torch.float32)
 
 
 class TorchNetwork:
@@ -101,10 +110,18 @@ class TorchNetwork:
         precision: torch.dtype,
         device: torch.device = _PROCESSOR,
     ) -> None:
-        self.precision = precision
+        self.precision = self._entering = precision
         self._device = device
-        # A GPU has one queue: calls side by side would only hold memory for each.
-        self._turn = threading.Lock() if device.type == "cuda" else nullcontext()
+        if device.type == "cuda":
+            # A GPU has one queue: calls side by side would only hold memory for each.
+            turn = threading.Lock()
+            self._turn: Callable[[], AbstractContextManager[object]] = lambda: turn
+        else:
+            torch.get_num_threads()  # else torch's first computation in a thread sets it anew
+            one_thread = _openmp()
+            self._turn = lambda: one_thread.limit(limits=1)
+            if fuse(layers, precision, size):
+                self._entering = torch.float32
         self._head: Any
         *self._layers, self._head = layers.to(device, precision)
         for parameter in layers.parameters():
@@ -113,32 +130,29 @@ class TorchNetwork:
         self._offset = (
             None if offset is None else torch.from_numpy(offset).view(1, 3, 1, 1).to(device)
         )
-        if device.type == "cpu":
-            with torch.inference_mode():
-                # The layouts of weights are chosen for the usual batch; others are right, too.
-                _fuse(layers, precision, lambda: self(np.zeros((SMALL_BATCH, *size, 3), np.uint8)))
 
     def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Features (N, D) of frames (N, H, W, 3), computed all at once."""
-        with self._turn, torch.inference_mode():
-            # (N, H, W, 3) in memory is (N, 3, H, W) in the format "channels last": nothing is moved.
-            pixels = self._moved(torch.from_numpy(np.ascontiguousarray(frames)))
-            pixels = pixels.permute(0, 3, 1, 2)
-            if self._offset is None:
-                activations = pixels.to(self.precision)  # whole numbers to 255 are exact in all
-            else:
-                activations = (pixels - self._offset).to(self.precision)
-            for layer in self._layers:
-                activations = layer(activations)
-            pooled = self._head.pool(self._head.conv(activations)).flatten(1).float()
-            features: NDArray[np.float32] = pooled.cpu().numpy()
+        """Features (N, D) of frames (N, H, W, 3), computed all at once; on the processor by one thread."""
+        bytes_ = torch.from_numpy(np.ascontiguousarray(frames))
+        if self._device.type == "cuda":
+            bytes_ = (
+                bytes_.pin_memory()
+            )  # a GPU copies from there by itself, while others have the turn
+        with torch.inference_mode():
+            with self._turn():
+                # (N, H, W, 3) in memory is (N, 3, H, W) in the format "channels last": nothing is moved.
+                pixels = bytes_.to(self._device, non_blocking=True).permute(0, 3, 1, 2)
+                if self._offset is None:
+                    activations = pixels.to(self._entering)  # whole numbers to 255 are exact in all
+                else:
+                    activations = (pixels - self._offset).to(self._entering)
+                for layer in self._layers:
+                    activations = layer(activations)
+                pooled = self._head.pool(self._head.conv(activations)).flatten(1).float()
+            features: NDArray[np.float32] = (
+                pooled.cpu().numpy()
+            )  # waits for a GPU, whose turn is over
         return features
-
-    def _moved(self, pixels: torch.Tensor) -> torch.Tensor:
-        """The pixels on the device; bytes, and to a GPU from memory that it copies from by itself."""
-        if self._device.type != "cuda":
-            return pixels.to(self._device)
-        return pixels.pin_memory().to(self._device, non_blocking=True)
 
 
 class OnnxNetwork:
@@ -181,19 +195,32 @@ def _onnxruntime() -> Any:
     """ONNX Runtime, kept from reporting its use to its makers.
 
     Unless the variable is there when it is first imported, it leaves an identity of this machine in the
-    home folder. The environment is the process's: it is put back.
+    home folder.
     """
-    before = os.environ.get(NO_TELEMETRY)
-    os.environ[NO_TELEMETRY] = "1"
-    try:
+    with _environment_kept():
+        os.environ[NO_TELEMETRY] = "1"
         import onnxruntime
-    finally:
-        if before is None:
-            del os.environ[NO_TELEMETRY]
-        else:
-            os.environ[NO_TELEMETRY] = before
     onnxruntime.disable_telemetry_events()
     return onnxruntime
+
+
+def _openmp() -> Any:
+    """What says how many threads OpenMP takes for the calls of a thread; torch itself asks it."""
+    with _environment_kept():  # threadpoolctl sets one of Intel's variables
+        from threadpoolctl import ThreadpoolController
+    return ThreadpoolController().select(user_api="openmp")
+
+
+@contextmanager
+def _environment_kept() -> Iterator[None]:
+    """The environment is the process's: what changes in it here is put back."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _take_over_scale(
@@ -208,68 +235,6 @@ def _take_over_scale(
     scale = 255 * torch.tensor(preprocessing.std, dtype=torch.float32).view(1, 3, 1, 1)
     first.weight.data = first.weight.data / scale
     return 255 * np.array(preprocessing.mean, np.float32) if any(preprocessing.mean) else None
-
-
-def _fuse(layers: torch.nn.Sequential, precision: torch.dtype, run: Callable[[], object]) -> None:
-    """Make one call of each convolution with its activation, where oneDNN offers it.
-
-    Args:
-        layers: whose blocks named `Conv` (Ultralytics' convolution and activation) are changed.
-        precision: of the layers.
-        run: calls the network once, so that the sizes that each block sees become known.
-    """
-    operators = torch.ops.mkldnn
-    if not hasattr(operators, "_convolution_pointwise"):  # torch without oneDNN
-        return
-    if precision is torch.bfloat16 and not operators._is_mkldnn_bf16_supported():
-        return
-    modules: list[Any] = list(layers.modules())
-    blocks = [
-        module
-        for module in modules
-        if type(module).__name__ in {"Conv", "DWConv"}
-        and type(module.act) in _ACTIVATIONS
-        and module.conv.padding_mode == "zeros"
-    ]
-    sizes: dict[torch.nn.Module, list[int]] = {}
-
-    def note(convolution: torch.nn.Module, inputs: tuple[torch.Tensor]) -> None:
-        sizes[convolution] = list(inputs[0].shape)
-
-    hooks = [block.conv.register_forward_pre_hook(note) for block in blocks]
-    run()
-    for hook in hooks:
-        hook.remove()
-    for block in blocks:
-        if block.conv in sizes:
-            block.forward = _FusedConvolution(
-                block.conv, _ACTIVATIONS[type(block.act)], sizes[block.conv]
-            ).forward
-            del block.conv
-
-
-class _FusedConvolution:
-    """A convolution and its activation in one call of oneDNN, its weights in oneDNN's own layout."""
-
-    def __init__(self, convolution: torch.nn.Conv2d, activation: str, size: list[int]) -> None:
-        self._places = (
-            list(convolution.padding),
-            list(convolution.stride),
-            list(convolution.dilation),
-            convolution.groups,
-        )
-        self._bias = convolution.bias
-        self._activation = activation
-        self._weight = torch.ops.mkldnn._reorder_convolution_weight(
-            convolution.weight, *self._places, size
-        )
-
-    def forward(self, activations: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) → (N, C', H', W')."""
-        result: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
-            activations, self._weight, self._bias, *self._places, self._activation, [], ""
-        )
-        return result
 
 
 def _flags() -> dict[str, bool]:

@@ -14,9 +14,10 @@ from timelinelabels.backbones.base import Preprocessing
 from timelinelabels.backbones.checkpoint import open_checkpoint
 from timelinelabels.backbones.classifier_record import read_classifier
 from timelinelabels.content_hash import content_hash
-from timelinelabels.errors import CheckpointError, WeightsNotFoundError
+from timelinelabels.errors import CheckpointError, DeviceMemoryError, WeightsNotFoundError
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
 
     from timelinelabels.backbones.devices import Batches
@@ -117,8 +118,8 @@ class YoloBackbone:
 
     @property
     def batch_frames(self) -> int:
-        """Frames that suit one call of `embed`; for another device than a processor, it is asked."""
-        return 8 if self._device == "cpu" else self._built().size
+        """Frames that suit one call of `embed`; of a GPU, it is asked."""
+        return 8 if self.device == "cpu" else self._built().size
 
     @property
     def device(self) -> str:
@@ -146,7 +147,7 @@ class YoloBackbone:
             ValueError: the frames have another size or type.
             CheckpointError: the network cannot be built, or the weights file has changed.
             SettingsError: there is no such device.
-            MemoryError: it has no memory for a single frame.
+            DeviceMemoryError: it has no memory for a single frame.
         """
         height, width = self.preprocessing.crop
         if frames.dtype != np.uint8 or frames.shape[1:] != (height, width, 3):
@@ -181,27 +182,44 @@ class YoloBackbone:
         return probabilities
 
     def _built(self) -> Batches:
-        from timelinelabels.backbones.architectures import build_network
-        from timelinelabels.backbones.devices import Batches, chosen_device, fitting_batch
-        from timelinelabels.backbones.execution import feature_network
+        from timelinelabels.backbones.devices import chosen_device
 
         with self._building:
             if self._network is None:
-                if backbone_fingerprint(self._path) != self.fingerprint:
-                    raise CheckpointError(
-                        f"{self._path}: the weights were replaced after they were opened; open them again"
-                    )
-                with open_checkpoint(self._path) as archive:
-                    record = read_classifier(archive)
-                    tensors = {name: value.read(archive) for name, value in record.tensors.items()}
-                    layers = build_network(record, tensors)  # its errors name the file, too
                 device = chosen_device(self._device)
-                network = feature_network(layers, self.preprocessing, device)
-                blank = np.zeros((1, *self.preprocessing.crop, 3), np.uint8)
-                size = fitting_batch(device, lambda count: network(blank.repeat(count, axis=0)))
-                self._network = Batches(network, size)
-                logger.info("%s runs on %s, %d frames at a time", self.name, device, size)
+                try:
+                    self._network = self._built_on(device)
+                except (RuntimeError, DeviceMemoryError) as error:
+                    if self._device != "auto" or device.type == "cpu":
+                        raise
+                    logger.warning(
+                        "%s runs on the processor: %s cannot (%s)", self.name, device, error
+                    )
+                    self._device = "cpu"
+                    self._network = self._built_on(chosen_device("cpu"))
             return self._network
+
+    def _built_on(self, device: torch.device) -> Batches:
+        from timelinelabels.backbones.devices import Batches, fitting_batch
+        from timelinelabels.backbones.execution import feature_network
+
+        network = feature_network(self._read_layers, self.preprocessing, device)
+        blank = np.zeros((1, *self.preprocessing.crop, 3), np.uint8)
+        size = fitting_batch(device, lambda count: network(blank.repeat(count, axis=0)))
+        logger.info("%s runs on %s, %d frames at a time", self.name, device, size)
+        return Batches(network, size)
+
+    def _read_layers(self) -> torch.nn.Sequential:
+        from timelinelabels.backbones.architectures import build_network
+
+        if backbone_fingerprint(self._path) != self.fingerprint:
+            raise CheckpointError(
+                f"{self._path}: the weights were replaced after they were opened; open them again"
+            )
+        with open_checkpoint(self._path) as archive:
+            record = read_classifier(archive)
+            tensors = {name: value.read(archive) for name, value in record.tensors.items()}
+            return build_network(record, tensors)  # its errors name the file, too
 
 
 def _identity(path: Path) -> tuple[int, ...] | None:
