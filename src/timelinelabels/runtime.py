@@ -1,14 +1,20 @@
 """From settings to the objects that every shell needs; constructed once, passed down."""
 
-from timelinelabels.control_models.project_model import ProjectModel
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from timelinelabels.control_models.resources import Backbones, Resources
 from timelinelabels.features import FeatureStore
-from timelinelabels.labelstudio.client import LabelStudioClient
 from timelinelabels.labelstudio.media import MediaPolicy, MediaResolver
 from timelinelabels.model_registry import ModelRegistry
 from timelinelabels.processors import usable_processors
 from timelinelabels.settings import GIB, Settings
-from timelinelabels.store import Store
+
+if TYPE_CHECKING:
+    from timelinelabels.control_models.project_model import ProjectModel
+    from timelinelabels.labelstudio.client import LabelStudioClient
+    from timelinelabels.store import Store
 
 
 def build_resources(settings: Settings, *, download_weights: bool) -> Resources:
@@ -87,11 +93,15 @@ def label_studio_client(settings: Settings) -> LabelStudioClient | None:
     url, key = settings.label_studio_url, settings.label_studio_api_key
     if url is None or key is None:
         return None
+    from timelinelabels.labelstudio.client import LabelStudioClient
+
     return LabelStudioClient(url, key.get_secret_value())
 
 
 def open_store(settings: Settings) -> Store:
     """The store, its schema brought up to date."""
+    from timelinelabels.store import Store  # a quarter of a second
+
     settings.model_root.mkdir(parents=True, exist_ok=True)
     store = Store(settings.store_url)
     store.migrate()
