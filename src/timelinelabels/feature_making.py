@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -38,6 +39,11 @@ these mostly wait; where a video is hard to decode they are what keeps the netwo
 _CALLS_ON_GPU = 2  # of the network: one computes while the next one's pictures are copied
 
 
+_LARGE_PICTURE = 4_000_000
+"""Pixels. A decoder holds a dozen pictures and more for each thread, of 4K in 10 bits 25 MB each: two such
+videos at a time would take 1.2 GB, and one alone keeps the processors busy."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FeatureOrder:
     """What to make, of what, and where."""
@@ -57,6 +63,7 @@ def make_features(
     still_hash: Callable[[], str],
     workers: int,
     decode_on_gpu: bool,
+    large_turn: AbstractContextManager[object],
 ) -> None:
     """Write a feature file; no other process may be writing it.
 
@@ -68,6 +75,7 @@ def make_features(
         still_hash: the hash of the video's content now.
         workers: processors to use.
         decode_on_gpu: whether a backbone on a GPU gets its video decoded there, too.
+        large_turn: entered for as long as large pictures are decoded, by one at a time.
 
     Raises:
         VideoError: the video is missing or cannot be read, or it changes meanwhile.
@@ -77,12 +85,12 @@ def make_features(
     device = order.backbone.device if decode_on_gpu else "cpu"
     if device.startswith("cuda"):
         try:
-            _write(order, still_hash, workers, gpu=device)
+            _write(order, still_hash, workers, large_turn, gpu=device)
             return
         except (_DamageOnGpuError, VideoError) as error:
             logger.warning("%s is decoded again, by the processor: %s", order.video, error)
             remove_partials(order.path)
-    _write(order, still_hash, workers, gpu=None)
+    _write(order, still_hash, workers, large_turn, gpu=None)
 
 
 class _DamageOnGpuError(Exception):
@@ -90,7 +98,12 @@ class _DamageOnGpuError(Exception):
 
 
 def _write(
-    order: FeatureOrder, still_hash: Callable[[], str], workers: int, *, gpu: str | None
+    order: FeatureOrder,
+    still_hash: Callable[[], str],
+    workers: int,
+    large_turn: AbstractContextManager[object],
+    *,
+    gpu: str | None,
 ) -> None:
     from timelinelabels.video import VideoReader
 
@@ -98,14 +111,21 @@ def _write(
     preparation = backbone.preprocessing
     calls = _CALLS_ON_GPU if backbone.device.startswith("cuda") else workers
     done, anything = 0, False
+
+    def decoder_threads(width: int, height: int) -> int:
+        if width * height > _LARGE_PICTURE:
+            until_read.enter_context(large_turn)
+        return 1 if workers == 1 else workers // 2 + _DECODERS_BESIDE
+
     with (
+        ExitStack() as until_read,
         VideoReader(
             order.video,
             scaled_size=preparation.scaled_size,
             crop_box=preparation.crop_box,
             sample_fps=order.sample_fps,
             batch_size=backbone.batch_frames,
-            decoder_threads=1 if workers == 1 else workers // 2 + _DECODERS_BESIDE,
+            decoder_threads=decoder_threads,
             gpu=gpu,
         ) as reader,
         FeatureFileWriter(order.path, backbone.feature_dim) as writer,

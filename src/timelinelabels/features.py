@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -81,6 +82,11 @@ class Features:
         return self.pts * float(self.time_base.numerator) / self.time_base.denominator
 
 
+MOST_WORKERS = 8
+"""Processors for one video. The thread that reads and scales gives some 1,500 frames of 720p a second, which
+is what about so many processors embed (an estimate; two were measured). Larger machines take more videos."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class CacheParams:
     """Where and how the two cached functions below keep features."""
@@ -99,7 +105,7 @@ class FeatureStore:
         folder: made on first use: `features/` (one file a video) and `hashes/`.
         max_bytes: where a new file makes `features/` larger than this, the least recently used
             files are removed, never the new one; None: no limit.
-        workers: processors that one extraction may use; None: all that this process may.
+        workers: processors that one extraction may use; None: all that this process may, at most `MOST_WORKERS`.
         decode_on_gpu: whether a backbone on a GPU gets its videos decoded there, too.
     """
 
@@ -113,8 +119,9 @@ class FeatureStore:
     ) -> None:
         self.folder = folder
         self.decode_on_gpu = decode_on_gpu
-        self.workers = usable_processors() if workers is None else workers
+        self.workers = min(usable_processors(), MOST_WORKERS) if workers is None else workers
         self.max_bytes = max_bytes
+        self._large_turn = threading.Lock()
 
     @property
     def hashes(self) -> Path:
@@ -198,6 +205,7 @@ class FeatureStore:
                     still_hash=lambda: self._hash(video_path),
                     workers=self.workers,
                     decode_on_gpu=self.decode_on_gpu,
+                    large_turn=self._large_turn,
                 )
                 features = self.load(media_hash, backbone.fingerprint, sample_fps)
                 if features is None:

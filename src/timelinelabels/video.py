@@ -12,7 +12,7 @@ stored, as OpenCV and Ultralytics take them); rotation and mirroring are applied
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -111,7 +111,8 @@ class VideoReader:
         crop_box: scaled (width, height) → (left, top, right, bottom); None keeps everything.
         sample_fps: frames a second to give, see `frame_sampling`; None gives every frame.
         batch_size: frames per batch (the last one may hold fewer).
-        decoder_threads: threads that decode.
+        decoder_threads: threads that decode; or, called with the width and height that the header tells
+            before anything is decoded, gives them. It may wait.
         gpu: "cuda" or "cuda:1": what decodes, where it can; None: the processor.
 
     Raises:
@@ -132,7 +133,7 @@ class VideoReader:
         crop_box: BoxRule | None = None,
         sample_fps: Fraction | None = None,
         batch_size: int = 8,
-        decoder_threads: int = 1,
+        decoder_threads: int | Callable[[int, int], int] = 1,
         gpu: str | None = None,
     ) -> None:
         if batch_size < 1:
@@ -151,7 +152,8 @@ class VideoReader:
         on_gpu = open_container_on_gpu(self._path, self._gpu) if self._gpu else None
         self._container = on_gpu or open_container(self._path)
         try:
-            self._stream = video_stream(self._path, self._container, threads=self._decoder_threads)
+            self._stream = video_stream(self._path, self._container)
+            self._stream.codec_context.thread_count = self._threads(self._stream)
             self.decoded_on_gpu = on_gpu is not None and is_decoded_on_gpu(self._stream)
             if on_gpu is not None and not self.decoded_on_gpu:
                 logger.warning(
@@ -228,6 +230,11 @@ class VideoReader:
             return hint
         seconds = info.duration or (hint / info.average_fps if info.average_fps else None)
         return hint if seconds is None else min(hint, max(1, round(seconds * self._sample_fps)))
+
+    def _threads(self, stream: VideoStream) -> int:
+        if isinstance(self._decoder_threads, int):
+            return self._decoder_threads
+        return self._decoder_threads(stream.width, stream.height)
 
     def _takes(self, pts: int) -> bool:
         """Whether to give the frame that was just decoded; the first one begins the sampling."""

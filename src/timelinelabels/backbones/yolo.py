@@ -15,6 +15,7 @@ from timelinelabels.backbones.checkpoint import open_checkpoint
 from timelinelabels.backbones.classifier_record import read_classifier
 from timelinelabels.content_hash import content_hash
 from timelinelabels.errors import CheckpointError, DeviceMemoryError, WeightsNotFoundError
+from timelinelabels.mapped_rows import in_parts
 
 if TYPE_CHECKING:
     import torch
@@ -173,9 +174,8 @@ class YoloBackbone:
         if features.ndim != 2 or features.shape[1] != self.feature_dim:
             raise ValueError(f"features must be (T, {self.feature_dim}), not {features.shape}")
         probabilities = np.empty((len(features), len(self._bias)), dtype=np.float32)
-        for start in range(0, len(features), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            logits = features[part].astype(np.float32) @ self._weight.T + self._bias
+        for part, rows in in_parts(features, _CHUNK):
+            logits = rows.astype(np.float32) @ self._weight.T + self._bias
             logits -= logits.max(axis=1, keepdims=True)
             np.exp(logits, out=logits)
             probabilities[part] = logits / logits.sum(axis=1, keepdims=True)

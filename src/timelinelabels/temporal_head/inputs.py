@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from timelinelabels.mapped_rows import in_parts
 from timelinelabels.temporal_head.moments import MOMENTS, moments_of
 from timelinelabels.temporal_head.time_steps import TimeSteps
 
@@ -100,11 +101,10 @@ class StepInputs:
         projection = torch.from_numpy(self.projection)
         offset = -torch.from_numpy(self.mean) @ projection
         # Projecting frames before they are pooled is the same, and pools 32 numbers in place of 1280.
-        for at in range(0, len(seen), _PROJECTED_AT_ONCE):
-            part = slice(at, at + _PROJECTED_AT_ONCE)
+        for place, rows in in_parts(video.features, _PROJECTED_AT_ONCE):
             # torch widens 16 bits several times as fast as numpy.
-            frames = torch.from_numpy(np.array(video.features[part])).float()
-            seen[part] = torch.addmm(offset, frames, projection).numpy()
+            frames = torch.from_numpy(np.array(rows)).float()
+            seen[place] = torch.addmm(offset, frames, projection).numpy()
         return np.concatenate(
             [
                 steps.pool(seen),
