@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import torch
 
 from server.conftest import CONFIG
 from timelinelabels.errors import AlreadyRunningError, SettingsError
@@ -369,6 +370,27 @@ def test_no_line_of_a_served_backend_holds_a_secret_even_at_debug(
     assert " DEBUG " in lines
     spelled = [*secrets, "pass%2Fof%2Fours", base64.b64encode(b"me:pass/of/ours").decode()]
     assert [secret for secret in spelled if secret in lines] == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_device_that_is_not_there_ends_the_server_at_once_and_in_words(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "timelinelabels", "serve", "--port", str(free_port())],
+        env=os.environ
+        | {
+            "DEVICE": "cuda",
+            "HOST": "127.0.0.1",
+            "MODEL_ROOT": str(tmp_path / "models"),
+            "CACHE_DIR": str(tmp_path / "cache"),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "DEVICE=cuda: torch" in done.stderr
+    assert "the worker process cannot run so" in done.stderr
 
 
 def test_a_port_in_use_is_said_at_once_and_in_words(tmp_path, monkeypatch):

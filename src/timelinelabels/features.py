@@ -83,8 +83,8 @@ class Features:
 
 
 MOST_WORKERS = 8
-"""Processors for one video. The thread that reads and scales gives some 1,500 frames of 720p a second, which
-is what about so many processors embed (an estimate; two were measured). Larger machines take more videos."""
+"""Processors for one video. Its thread that reads and scales gives some 1,500 frames of 720p a second, and
+about so many processors embed those (an estimate: two were measured). Larger machines take more videos."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,8 @@ class FeatureStore:
         folder: made on first use: `features/` (one file a video) and `hashes/`.
         max_bytes: where a new file makes `features/` larger than this, the least recently used
             files are removed, never the new one; None: no limit.
-        workers: processors that one extraction may use; None: all that this process may, at most `MOST_WORKERS`.
+        workers: processors that one extraction may use; None: all that this process may, but no more than
+            `MOST_WORKERS`.
         decode_on_gpu: whether a backbone on a GPU gets its videos decoded there, too.
     """
 

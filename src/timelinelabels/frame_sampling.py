@@ -8,7 +8,9 @@ milliseconds), and a frame that belongs to a slot must not fall into the one bef
 
 What is not taken need not be scaled, and much of it need not even be decoded: frames that no other frame
 refers to (B-frames of H.264 and H.265, mostly), and in codecs where no frame refers to another (MJPEG,
-ProRes), all. Decoders that cannot leave out frames (VP9, AV1) decode them; nothing else changes.
+ProRes), all. Decoders that cannot leave out frames (VP9, AV1) decode them, and so are all frames of an
+AVI, whose stamps tell the order of decoding only; nothing else changes. Where the frame that a slot would
+give is damaged, the others of that slot may not have been decoded: the slot then gives none.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ GRACE_SECONDS = 20.0
 LONGEST_PAUSE_SECONDS = 30.0
 STEADY_SECONDS = 60.0  # a child that ran this long starts its pauses anew
 POLL_SECONDS = 0.2
+WRONG_SETTINGS = 2  # the exit status of our commands where the environment is wrong
 PORT_WAIT_SECONDS = 15.0  # the web process of a supervisor that was killed just now may still end
 
 
@@ -37,6 +38,7 @@ class _Child:
     name: str
     command: list[str]
     process: subprocess.Popen[bytes] | None = None
+    starts: int = 0
     started: float = 0.0
     failures: int = 0
     due: float = field(default=0.0)
@@ -77,7 +79,8 @@ class Supervisor:
         Raises:
             AlreadyRunningError: another supervisor has this MODEL_ROOT, or another program the port.
             ModelRegistryError: MODEL_ROOT cannot be written.
-            SettingsError: HOST is not an address of this machine, or PORT is not to be had.
+            SettingsError: HOST is not an address of this machine, or PORT is not to be had; or a child
+                cannot run with these settings (a DEVICE that is not there), which it has told.
         """
         root = self._settings.model_root
         lock = FileLock(root / "serve.lock", blocking=False)
@@ -136,6 +139,8 @@ class Supervisor:
             status = child.process.poll()
             if status is None:
                 return
+            if status == WRONG_SETTINGS and child.starts == 1:
+                raise SettingsError(f"the {child.name} process cannot run so; see its error above")
             child.failures = 0 if now - child.started > STEADY_SECONDS else child.failures + 1
             pause = (
                 min(LONGEST_PAUSE_SECONDS, 0.5 * 2 ** (child.failures - 1)) if child.failures else 0
@@ -146,6 +151,7 @@ class Supervisor:
             environment = {**os.environ, **self._environment, VARIABLE: str(lifeline)}
             child.process = subprocess.Popen(child.command, env=environment, pass_fds=[lifeline])
             child.started = now
+            child.starts += 1
 
     def _end_children(self) -> None:
         running = [child.process for child in self._children if child.process is not None]
