@@ -72,6 +72,9 @@ class RandomFeatures:
     def feature_dim(self) -> int:
         return self.real.feature_dim
 
+    def warm_up(self) -> None:
+        """There is nothing to build."""
+
     def embed(self, frames: np.ndarray) -> np.ndarray:
         random = np.random.default_rng(int(frames.sum()))
         return random.standard_normal((len(frames), self.feature_dim), dtype=np.float32)

@@ -45,6 +45,9 @@ class TinyBackbone:
         self._log = log
         self._seconds = seconds
 
+    def warm_up(self) -> None:
+        """There is nothing to build."""
+
     def embed(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         n, height, width, _ = frames.shape
         assert (height, width) == self.preprocessing.crop

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -29,6 +30,9 @@ Progress = Callable[[int, int | None], None]
 """Called with frames done and the expected total (None: the file does not say)."""
 
 _BATCHES_AHEAD = 4  # decoded batches that wait for the network: enough that it never waits
+
+_BYTES_AHEAD = 20_000_000
+"""Decoded pictures that may wait, where that is more: the first ones do until the network is built."""
 
 _DECODERS_BESIDE = 2
 """Threads that decode, besides one for every two processors. The others scale pictures and run networks, so
@@ -118,6 +122,7 @@ def _write(
         return 1 if workers == 1 else workers // 2 + _DECODERS_BESIDE
 
     with (
+        _warming_up(backbone),
         ExitStack() as until_read,
         VideoReader(
             order.video,
@@ -131,7 +136,7 @@ def _write(
         FeatureFileWriter(order.path, backbone.feature_dim) as writer,
     ):
         with (
-            prefetched(reader, depth=_BATCHES_AHEAD) as batches,
+            prefetched(reader, depth=_batches_ahead(backbone)) as batches,
             computed_in_order(
                 lambda batch: backbone.embed(batch.frames), batches, workers=calls
             ) as embedded,
@@ -157,6 +162,20 @@ def _write(
         writer.commit(_record(order, reader))
     if progress is not None:
         progress(done, done)
+
+
+@contextmanager
+def _warming_up(backbone: Backbone) -> Iterator[None]:
+    """Build the network beside the block, in which the video is opened and its first frames are decoded."""
+    with ThreadPoolExecutor(1, thread_name_prefix="warm-up") as pool:
+        pool.submit(backbone.warm_up)  # what is wrong with it, `embed` tells
+        yield
+
+
+def _batches_ahead(backbone: Backbone) -> int:
+    height, width = backbone.preprocessing.crop
+    batch = 3 * height * width * backbone.batch_frames
+    return max(_BATCHES_AHEAD, _BYTES_AHEAD // batch)
 
 
 def _record(order: FeatureOrder, reader: VideoReader) -> FeatureRecord:

@@ -95,6 +95,9 @@ class Backbone(Protocol):
     def class_names(self) -> tuple[str, ...]:
         """Of the columns of `class_probabilities`, in order."""
 
+    def warm_up(self) -> None:
+        """Make ready what the first `embed` would have to; it raises what that would."""
+
     def embed(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Features (N, D) of RGB frames (N, H, W, 3), already scaled and cropped."""
 

@@ -135,6 +135,10 @@ class YoloBackbone:
 
         return str(chosen_device(self._device))
 
+    def warm_up(self) -> None:
+        """Build the network; `embed` does if it was not."""
+        self._built()
+
     def embed(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The input of the last linear layer for each frame.
 
