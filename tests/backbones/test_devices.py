@@ -10,9 +10,14 @@ import pytest
 import torch
 from checkpoint_files import noise
 
-from timelinelabels.backbones import YoloBackbone
-from timelinelabels.backbones.devices import Batches, chosen_device, is_out_of_memory
-from timelinelabels.errors import SettingsError
+from timelinelabels.backbones import YoloBackbone, execution
+from timelinelabels.backbones.devices import (
+    Batches,
+    chosen_device,
+    fitting_batch,
+    is_out_of_memory,
+)
+from timelinelabels.errors import DeviceMemoryError, SettingsError
 from timelinelabels.settings import load_settings
 
 pytestmark = pytest.mark.slow
@@ -133,6 +138,71 @@ def test_batches_grow_again_where_memory_was_scarce_for_a_while() -> None:
 )
 def test_a_lack_of_memory_is_known_in_all_its_forms(error: Exception) -> None:
     assert is_out_of_memory(error)
+
+
+class NearlyFull:
+    """What torch tells of a GPU, in the place of one: room for so many frames of 10 MB."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+        self.room, self.peak, self.tried = room, 0, []
+        for name, answer in {
+            "reset_peak_memory_stats": lambda device: None,
+            "memory_allocated": lambda device: 0,
+            "max_memory_allocated": lambda device: self.peak,
+            "mem_get_info": lambda device: (room * 10**7, 10**10),
+            "empty_cache": lambda: None,
+        }.items():
+            monkeypatch.setattr(torch.cuda, name, answer)
+
+    def run(self, frames: int) -> None:
+        self.tried.append(frames)
+        if frames > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        self.peak = frames * 10**7
+
+
+@pytest.mark.parametrize(
+    ("room", "tried", "fitting"), [(1000, [8], 64), (40, [8], 20), (3, [8, 4, 2], 1)]
+)
+def test_the_batch_of_a_gpu_takes_half_of_what_is_free(
+    monkeypatch: pytest.MonkeyPatch, room: int, tried: list[int], fitting: int
+) -> None:
+    gpu = NearlyFull(monkeypatch, room)
+    assert fitting_batch(torch.device("cuda"), gpu.run) == fitting
+    assert gpu.tried == tried
+
+
+def test_a_gpu_without_memory_for_a_frame_is_an_error_that_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gpu = NearlyFull(monkeypatch, 0)
+    with pytest.raises(DeviceMemoryError, match=r"no memory for a single frame.*DEVICE"):
+        fitting_batch(torch.device("cuda"), gpu.run)
+    assert gpu.tried == [8, 4, 2, 1]
+
+
+def test_with_auto_the_processor_takes_over_from_a_gpu_that_cannot(
+    seeded_weights: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = execution.feature_network
+
+    def unless_gpu(read_layers, preprocessing, device):
+        if device.type == "cuda":
+            raise RuntimeError(
+                "CUDA error: no kernel image is available for execution on the device"
+            )
+        return given(read_layers, preprocessing, device)
+
+    monkeypatch.setattr(execution, "feature_network", unless_gpu)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    asked, plain = (YoloBackbone.open(seeded_weights, device=name) for name in ("auto", "cpu"))
+    assert asked.device == "cuda"
+    assert np.array_equal(asked.embed(noise(3)), plain.embed(noise(3)))
+    assert asked.device == "cpu"
+    assert "runs on the processor: cuda cannot (CUDA error: no kernel image" in caplog.text
+    with pytest.raises(RuntimeError, match="no kernel image"):
+        YoloBackbone.open(seeded_weights, device="cuda").embed(noise(3))
 
 
 OUT_OF_MEMORY = """
