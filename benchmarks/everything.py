@@ -18,7 +18,7 @@ from results import RESULTS, load, machine
 
 HERE = Path(__file__).parent
 BENCHMARKS = ("extraction", "queue_of_clips", "training", "live", "serving")
-ON_REAL_VIDEOS = ("sampling", "learning")
+ON_REAL_VIDEOS = ("precision", "sampling", "learning")
 
 
 def main() -> None:
