@@ -9,6 +9,7 @@ from timelinelabels.features import FeatureStore
 from timelinelabels.labelstudio.media import MediaPolicy, MediaResolver
 from timelinelabels.model_registry import ModelRegistry
 from timelinelabels.processors import usable_processors
+from timelinelabels.quick_imports import collector_paused
 from timelinelabels.settings import GIB, Settings
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def prepare_computation(device: str = "cpu") -> None:
     One thread for each network call, and several calls at a time: a call of many threads waits for
     the slowest at every layer, and on a busy machine that costs a factor of ten.
     """
-    import torch
+    with collector_paused():
+        import torch
 
     torch.set_num_threads(1)
     if device not in {"cpu", "auto"}:

@@ -22,6 +22,7 @@ import numpy as np
 
 from timelinelabels.backbones.classifier_record import ClassifierRecord
 from timelinelabels.errors import CheckpointError
+from timelinelabels.quick_imports import collector_paused
 
 if TYPE_CHECKING:
     import torch
@@ -199,6 +200,7 @@ def load_ultralytics() -> ModuleType:
             tempfile.TemporaryDirectory(prefix="timelinelabels-") as settings,
             warnings.catch_warnings(),
             np.printoptions(),
+            collector_paused(),
         ):
             for variable, value in ({"YOLO_CONFIG_DIR": settings} | _ENVIRONMENT).items():
                 os.environ.setdefault(variable, value)

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 the work failed (or a part of it), 2 wrong usage.
 """
 
 import atexit
+import gc
 import os
 import sys
 import threading
@@ -54,8 +55,13 @@ def _options(
     del version
 
 
+_OBJECTS_BETWEEN_COLLECTIONS = 50_000
+
+
 def main() -> None:
     """Run the command line; an expected error is one line on standard error."""
+    # Python's 700 let the garbage collector look through everything that is imported again and again.
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     try:
         app()
     except SettingsError as error:
