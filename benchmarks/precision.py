@@ -20,7 +20,7 @@ from results import write_section
 
 from timelinelabels.backbones import Preprocessing, YoloBackbone, execution
 from timelinelabels.backbones.devices import Batches
-from timelinelabels.backbones.low_contrast import ExactWhereDim
+from timelinelabels.backbones.low_contrast import ExactWhereDim, contrast
 from timelinelabels.runtime import prepare_computation
 from timelinelabels.video import VideoReader
 
@@ -61,8 +61,9 @@ def main() -> None:
             f"{values.min():.4f} | {np.median(values):.4f}"
             for values in (near["ours"], near.get("alone", near["ours"]))
         ]
-        contrast = frames[:, ::8, ::8, 1].std(axis=(1, 2)).min()
-        rows.append(f"| {video.name} | {len(frames)} | {contrast:.0f} | {' | '.join(told)} |")
+        rows.append(
+            f"| {video.name} | {len(frames)} | {contrast(frames).min():.0f} | {' | '.join(told)} |"
+        )
         print(rows[-1], flush=True)
     write_section(
         "Precision",

@@ -117,13 +117,12 @@ def _opened(path: Path, gpu: HWAccel | None) -> InputContainer:
     return container
 
 
-def video_stream(path: Path, container: InputContainer, *, threads: int = 1) -> VideoStream:
-    """The stream that a player would show, ready to be decoded.
+def video_stream(path: Path, container: InputContainer) -> VideoStream:
+    """The stream that a player would show, ready to be decoded by one thread.
 
     Args:
         path: for messages.
         container: of the file.
-        threads: that decode.
 
     Raises:
         NoVideoStreamError: there is none; a cover picture or chapter thumbnails do not count.
@@ -144,7 +143,7 @@ def video_stream(path: Path, container: InputContainer, *, threads: int = 1) -> 
             f"{path}: no decoder for its video stream is built in; convert it to H.264 mp4"
         )
     stream.thread_type = "AUTO"
-    stream.codec_context.thread_count = threads
+    stream.codec_context.thread_count = 1
     return stream
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from timelinelabels.control_models.resources import Backbones, Resources
 from timelinelabels.features import FeatureStore
+from timelinelabels.importing import collector_paused
 from timelinelabels.labelstudio.media import MediaPolicy, MediaResolver
 from timelinelabels.model_registry import ModelRegistry
 from timelinelabels.processors import usable_processors
-from timelinelabels.quick_imports import collector_paused
 from timelinelabels.settings import GIB, Settings
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ import numpy as np
 
 from timelinelabels.backbones.classifier_record import ClassifierRecord
 from timelinelabels.errors import CheckpointError
-from timelinelabels.quick_imports import collector_paused
+from timelinelabels.importing import collector_paused, environment_kept
 
 if TYPE_CHECKING:
     import torch
@@ -195,12 +195,13 @@ def load_ultralytics() -> ModuleType:
     with _importing:
         if name in sys.modules:
             return sys.modules[name]
-        environment, save = dict(os.environ), torch.save
+        save = torch.save
         with (
             tempfile.TemporaryDirectory(prefix="timelinelabels-") as settings,
             warnings.catch_warnings(),
             np.printoptions(),
             collector_paused(),
+            environment_kept(),
         ):
             for variable, value in ({"YOLO_CONFIG_DIR": settings} | _ENVIRONMENT).items():
                 os.environ.setdefault(variable, value)
@@ -208,6 +209,3 @@ def load_ultralytics() -> ModuleType:
                 return importlib.import_module(name)
             finally:
                 torch.save = save
-                for variable in os.environ.keys() - environment.keys():
-                    del os.environ[variable]
-                os.environ.update(environment)

@@ -96,10 +96,7 @@ def fitting_batch(device: torch.device, run: Callable[[int], object]) -> int:
             run(tried)
             break
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            if tried == 1:
-                raise DeviceMemoryError(_NOT_ONE_FRAME.format(error)) from error
+            _raise_unless_fewer_may_fit(error, tried)
         tried //= 2
         torch.cuda.empty_cache()
     a_frame = (torch.cuda.max_memory_allocated(device) - before) / tried
@@ -140,10 +137,7 @@ class Batches:
                 self._note_fit(size)
                 continue
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                if size == 1:
-                    raise DeviceMemoryError(_NOT_ONE_FRAME.format(error)) from error
+                _raise_unless_fewer_may_fit(error, size)
             # Outside of the handler, which holds on to the memory of the batch that failed.
             self.size, self._fitted = min(self.size, size // 2), 0
             logger.warning("Out of memory with %d frames at a time; now %d", size, self.size)
@@ -156,6 +150,13 @@ class Batches:
         self._fitted += 1
         if self._fitted == _LARGER_AFTER:
             self.size, self._fitted = min(2 * size, self._largest), 0
+
+
+def _raise_unless_fewer_may_fit(error: Exception, frames: int) -> None:
+    if not is_out_of_memory(error):
+        raise error
+    if frames == 1:
+        raise DeviceMemoryError(_NOT_ONE_FRAME.format(error)) from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

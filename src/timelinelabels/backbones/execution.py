@@ -12,8 +12,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from timelinelabels.backbones.devices import GPU_PRECISION
 from timelinelabels.backbones.fused_convolutions import fuse
 from timelinelabels.backbones.low_contrast import ExactWhereDim
 from timelinelabels.backbones.onnx_graph import INPUT, OUTPUT, UnknownLayerError, onnx_model
+from timelinelabels.importing import environment_kept
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -197,7 +198,7 @@ def _onnxruntime() -> Any:
     Unless the variable is there when it is first imported, it leaves an identity of this machine in the
     home folder.
     """
-    with _environment_kept():
+    with environment_kept():
         os.environ[NO_TELEMETRY] = "1"
         import onnxruntime
     onnxruntime.disable_telemetry_events()
@@ -206,21 +207,9 @@ def _onnxruntime() -> Any:
 
 def _openmp() -> Any:
     """What says how many threads OpenMP takes for the calls of a thread; torch itself asks it."""
-    with _environment_kept():  # threadpoolctl sets one of Intel's variables
+    with environment_kept():  # threadpoolctl sets one of Intel's variables
         from threadpoolctl import ThreadpoolController
     return ThreadpoolController().select(user_api="openmp")
-
-
-@contextmanager
-def _environment_kept() -> Iterator[None]:
-    """The environment is the process's: what changes in it here is put back."""
-    before = dict(os.environ)
-    try:
-        yield
-    finally:
-        for name in os.environ.keys() - before.keys():
-            del os.environ[name]
-        os.environ.update(before)
 
 
 def _take_over_scale(

@@ -26,6 +26,12 @@ LOW_CONTRAST = 20.0
 _EVERY = 8  # row and column is looked at: contrast needs no more, and costs 10 µs a picture
 
 
+def contrast(frames: NDArray[np.uint8]) -> NDArray[np.floating]:
+    """(N,) standard deviations of the green of frames (N, H, W, 3), in grey levels."""
+    deviations: NDArray[np.floating] = frames[:, ::_EVERY, ::_EVERY, 1].std(axis=(1, 2))
+    return deviations
+
+
 class ExactWhereDim:
     """A network for most pictures, and an exact one for those of little contrast; threads may share it.
 
@@ -42,7 +48,7 @@ class ExactWhereDim:
 
     def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Features (N, D) of frames (N, H, W, 3)."""
-        dim = frames[:, ::_EVERY, ::_EVERY, 1].std(axis=(1, 2)) < LOW_CONTRAST
+        dim = contrast(frames) < LOW_CONTRAST
         if not dim.any():
             return self.usual(frames)
         exact = self._built()

@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from timelinelabels.quick_imports import collector_paused
+from timelinelabels.importing import collector_paused
 
 
 def test_the_collector_rests_in_the_block_and_goes_on_after_it() -> None:
